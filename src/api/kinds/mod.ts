@@ -1,0 +1,59 @@
+/**
+ * The kinds of object of group holdfast.dev/v1alpha1 and those of Kubernetes that we read: schemas
+ * for what comes from outside, types for what is inside. Spec is desired, status observed.
+ *
+ * Objects are strict: an unknown field or a wrong type is `invalid-object` with path, value and
+ * remedy. Names are checked here before any path or socket name is made from them.
+ */
+export { chooseSegmentBytes, parseClassParameters, PROVISIONER } from './class-parameters.ts';
+export type { ClassParameters } from './class-parameters.ts';
+export type {
+  Event,
+  ObjectReference,
+  PersistentVolumeClaim,
+  PersistentVolumeClaimSpec,
+  PersistentVolumeClaimStatus,
+  StorageClass,
+} from './claim.ts';
+export { findCondition, isConditionTrue, setCondition } from './conditions.ts';
+export type { Condition, ConditionDraft } from './conditions.ts';
+export { invalidObject } from './invalid-object.ts';
+export {
+  API_VERSION,
+  GROUP,
+  isKindName,
+  KIND_NAMES,
+  KINDS,
+  parseKindName,
+  parseObject,
+} from './kind-table.ts';
+export type { AnyObject, KindInfo, KindName, KindTable, ObjectOf } from './kind-table.ts';
+export type { DiskPool, DiskPoolStatus, StorageNode, StorageNodeStatus } from './node.ts';
+export type { ObjectMeta, OwnerReference } from './object-meta.ts';
+export { REPLICAS_MAX } from './volume.ts';
+export type {
+  CommonStatus,
+  PendingAction,
+  Replica,
+  ReplicaPlacement,
+  ReplicaStatus,
+  Snapshot,
+  SnapshotStatus,
+  Volume,
+  VolumeAttachmentSpec,
+  VolumeAttachmentStatus,
+  VolumeMemberStatus,
+  VolumeStatus,
+  VoteStatus,
+} from './volume.ts';
+export {
+  formatBytes,
+  formatDuration,
+  formatQuantity,
+  parseQuantity,
+  parseVolumeSize,
+  readQuantity,
+  readVolumeSize,
+  SIZE_STEP_BYTES,
+} from '../units.ts';
+export { formatTime, parseTime } from '../wall-time.ts';

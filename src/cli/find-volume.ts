@@ -1,0 +1,56 @@
+import type { PersistentVolumeClaim, Volume } from '#api/kinds/mod.ts';
+import { HoldfastError } from '#api/mod.ts';
+import { parseKey } from '#control/kube/mod.ts';
+import type { ClusterClient } from './cluster-client.ts';
+
+export interface ClaimName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** `name`, `namespace/name`, `pvc/name` and `claim/name`: -n decides where none is given. */
+export function parseClaimName(text: string, namespace: string | undefined): ClaimName {
+  const { namespace: first, name } = parseKey(text);
+  if (first === undefined || ['pvc', 'claim', 'persistentvolumeclaim'].includes(first)) {
+    return { namespace: namespace ?? 'default', name };
+  }
+  return { namespace: first, name };
+}
+
+export interface VolumeOfClaim {
+  readonly claim: PersistentVolumeClaim | undefined;
+  readonly volume: Volume;
+  /** What to call it in messages. */
+  readonly title: string;
+}
+
+/** A volume is meant by its claim (what people know) or by its own name. */
+export async function findVolume(
+  cluster: ClusterClient,
+  text: string,
+  namespace: string | undefined,
+): Promise<VolumeOfClaim> {
+  const name = parseClaimName(text, namespace);
+  const claim = await cluster.find('PersistentVolumeClaim', name);
+  if (claim === undefined) {
+    const volume = await cluster.find('Volume', {
+      name: text.replace(/^(vol|hfvol|volume)\//, ''),
+    });
+    if (volume !== undefined) return { claim: undefined, volume, title: volume.metadata.name };
+    throw new HoldfastError('not-found', 'There is no such claim or volume', {
+      details: {
+        name: text,
+        namespace: name.namespace,
+        remedy: 'See what exists: holdfast get claims, holdfast get volumes',
+      },
+    });
+  }
+  const title = `${name.namespace}/${name.name}`;
+  const { volumeName } = claim.spec;
+  const volume =
+    volumeName === undefined ? undefined : await cluster.find('Volume', { name: volumeName });
+  if (volume !== undefined) return { claim, volume, title };
+  throw new HoldfastError('not-found', 'Claim has no volume yet', {
+    details: { claim: title, remedy: `holdfast explain claim ${title} says why` },
+  });
+}

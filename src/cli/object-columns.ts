@@ -1,0 +1,195 @@
+/** What `get` shows of each kind. Wide columns come after the plain ones. */
+import type { AnyObject, Condition, KindName } from '#api/kinds/mod.ts';
+import { findCondition, formatBytes, formatQuantity, parseTime } from '#api/kinds/mod.ts';
+
+export interface Column {
+  readonly head: string;
+  readonly cell: (object: AnyObject, nowMs: number) => string;
+  readonly isWide?: boolean;
+}
+
+function column<Kind extends KindName>(
+  kind: Kind,
+  head: string,
+  cell: (object: AnyObject & { readonly kind: Kind }) => string | number | undefined,
+  isWide = false,
+): Column {
+  return {
+    head,
+    isWide,
+    cell: (object) =>
+      object.kind === kind ? String(cell(object as AnyObject & { readonly kind: Kind }) ?? '') : '',
+  };
+}
+
+const NAME: Column = { head: 'NAME', cell: (object) => object.metadata.name };
+const AGE: Column = {
+  head: 'AGE',
+  cell: (object, nowMs) => formatAge(nowMs - parseTime(object.metadata.creationTimestamp ?? '')),
+};
+
+type WithConditions = {
+  readonly status?: { readonly conditions?: readonly Condition[] | undefined } | undefined;
+};
+
+/** `Ready`, or the reason why not; a deletion shows first. */
+function stateOf(object: AnyObject, type = 'Ready'): string {
+  if (object.metadata.deletionTimestamp !== undefined) return 'Terminating';
+  const found = findCondition((object as WithConditions).status?.conditions, type);
+  if (found === undefined) return 'Unknown';
+  return found.status === 'True' ? type : found.reason;
+}
+
+function volumeState(object: AnyObject & { readonly kind: 'Volume' }): string {
+  const state = stateOf(object);
+  if (state !== 'Ready' || (object.spec.attachment ?? null) === null) return state;
+  const attached = stateOf(object, 'Attached');
+  if (attached !== 'Attached') return attached;
+  const healthy = findCondition(object.status?.conditions, 'Healthy');
+  return healthy?.status === 'False' ? healthy.reason : 'Serving';
+}
+
+export const COLUMNS: Readonly<Record<KindName, readonly Column[]>> = {
+  PersistentVolumeClaim: [
+    NAME,
+    {
+      head: 'STATUS',
+      cell: (object) =>
+        object.metadata.deletionTimestamp === undefined && object.kind === 'PersistentVolumeClaim'
+          ? (object.status?.phase ?? 'Pending')
+          : 'Terminating',
+    },
+    column('PersistentVolumeClaim', 'VOLUME', (claim) => claim.spec.volumeName),
+    column('PersistentVolumeClaim', 'CAPACITY', (claim) => claim.status?.capacity?.storage),
+    column('PersistentVolumeClaim', 'STORAGECLASS', (claim) => claim.spec.storageClassName),
+    AGE,
+    column(
+      'PersistentVolumeClaim',
+      'REASON',
+      (claim) => findCondition(claim.status?.conditions, 'Ready')?.message,
+      true,
+    ),
+  ],
+  StorageClass: [
+    NAME,
+    column('StorageClass', 'PROVISIONER', (entry) => entry.provisioner),
+    column('StorageClass', 'RECLAIMPOLICY', (entry) => entry.reclaimPolicy ?? 'Delete'),
+    column('StorageClass', 'PARAMETERS', (entry) =>
+      Object.entries(entry.parameters ?? {})
+        .map(([name, value]) => `${name}=${value}`)
+        .join(','),
+    ),
+    AGE,
+  ],
+  Volume: [
+    NAME,
+    column('Volume', 'SIZE', (volume) =>
+      volume.status?.sizeBytes === undefined
+        ? volume.spec.size
+        : formatQuantity(volume.status.sizeBytes),
+    ),
+    column('Volume', 'STATE', volumeState),
+    column('Volume', 'IN-SYNC', (volume) => {
+      const members = volume.status?.members;
+      if (members === undefined || (volume.status?.attachment ?? null) === null) {
+        return `-/${volume.spec.replicas}`;
+      }
+      return `${members.filter((member) => member.phase === 'in-sync').length}/${members.length}`;
+    }),
+    column('Volume', 'NODE', (volume) => volume.status?.attachment?.nodeName),
+    column('Volume', 'CLAIM', (volume) =>
+      volume.spec.claimRef === undefined
+        ? ''
+        : `${volume.spec.claimRef.namespace}/${volume.spec.claimRef.name}`,
+    ),
+    AGE,
+    column('Volume', 'MOUNTED', (volume) => volume.status?.attachment?.mountPath, true),
+    column(
+      'Volume',
+      'NBD',
+      (volume) => volume.status?.attachment?.frontends.find((entry) => entry.kind === 'nbd')?.url,
+      true,
+    ),
+  ],
+  Replica: [
+    NAME,
+    { head: 'STATE', cell: (object) => stateOf(object) },
+    column('Replica', 'VOLUME', (replica) => replica.spec.volumeName),
+    column('Replica', 'NODE', (replica) => replica.spec.nodeName),
+    column('Replica', 'POOL', (replica) => replica.spec.poolName),
+    column('Replica', 'DATA', (replica) =>
+      replica.status?.dataBytes === undefined ? '' : formatBytes(replica.status.dataBytes),
+    ),
+    AGE,
+    column('Replica', 'DIRECTORY', (replica) => replica.status?.directory, true),
+  ],
+  Snapshot: [
+    NAME,
+    { head: 'STATE', cell: (object) => stateOf(object) },
+    column('Snapshot', 'VOLUME', (snapshot) => snapshot.spec.volumeName),
+    column('Snapshot', 'CLAIM', (snapshot) =>
+      snapshot.spec.claimRef === undefined
+        ? ''
+        : `${snapshot.spec.claimRef.namespace}/${snapshot.spec.claimRef.name}`,
+    ),
+    column('Snapshot', 'SIZE', (snapshot) =>
+      snapshot.status?.sizeBytes === undefined ? '' : formatQuantity(snapshot.status.sizeBytes),
+    ),
+    AGE,
+  ],
+  DiskPool: [
+    NAME,
+    { head: 'STATE', cell: (object) => stateOf(object) },
+    column('DiskPool', 'NODE', (pool) => pool.spec.nodeName),
+    column('DiskPool', 'CAPACITY', (pool) =>
+      pool.status?.capacityBytes === undefined ? '' : formatBytes(pool.status.capacityBytes),
+    ),
+    column('DiskPool', 'AVAILABLE', (pool) =>
+      pool.status?.freeBytes === undefined ? '' : formatBytes(pool.status.freeBytes),
+    ),
+    column('DiskPool', 'REPLICAS', (pool) => pool.status?.replicas),
+    AGE,
+    column('DiskPool', 'FILESYSTEM', (pool) => pool.status?.filesystem, true),
+    column('DiskPool', 'DEVICE', (pool) => pool.status?.deviceName, true),
+    column('DiskPool', 'DIRECTORY', (pool) => pool.spec.directory, true),
+  ],
+  StorageNode: [
+    NAME,
+    { head: 'STATE', cell: (object) => stateOf(object) },
+    column('StorageNode', 'SCHEDULABLE', (node) =>
+      node.spec.unschedulable === true ? 'no' : 'yes',
+    ),
+    column('StorageNode', 'RESTARTS', (node) => node.status?.engineRestarts),
+    column('StorageNode', 'VERSION', (node) => node.status?.version),
+    AGE,
+    column('StorageNode', 'ENGINE-PID', (node) => node.status?.enginePid, true),
+    column('StorageNode', 'MISSING', (node) => node.status?.missing?.join(','), true),
+  ],
+  Event: [
+    {
+      head: 'AGE',
+      cell: (object, nowMs) =>
+        formatAge(nowMs - parseTime(object.metadata.creationTimestamp ?? '')),
+    },
+    column('Event', 'TYPE', (event) => event.type),
+    column('Event', 'REASON', (event) => event.reason),
+    column(
+      'Event',
+      'OBJECT',
+      (event) => `${event.regarding.kind.toLowerCase()}/${event.regarding.name}`,
+    ),
+    column('Event', 'NOTE', (event) => event.note),
+  ],
+};
+
+/** `5s`, `3m10s`, `2h`, `4d`: kubectl's habit. */
+export function formatAge(ms: number): string {
+  if (Number.isNaN(ms)) return '';
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 120) return `${seconds}s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 10) return `${minutes}m${seconds % 60}s`;
+  if (minutes < 180) return `${minutes}m`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours}h` : `${Math.floor(hours / 24)}d`;
+}

@@ -1,0 +1,297 @@
+/** get, where, explain: what is there, where it is, why it is so. */
+import {
+  HoldfastError,
+  type ExplainLink,
+  type Explanation,
+  type WhereLink,
+  type WherePath,
+} from '#api/mod.ts';
+import type { AnyObject, KindName } from '#api/kinds/mod.ts';
+import { KINDS, parseKindName } from '#api/kinds/mod.ts';
+import { parseKey } from '#control/kube/mod.ts';
+import pc from 'picocolors';
+import { stringify } from 'yaml';
+import { withCluster } from './cluster-client.ts';
+import type { ClusterClient, ClusterOption } from './cluster-client.ts';
+import type { CliContext } from './context.ts';
+import { EXIT_NOT_WELL, EXIT_OK } from './exit-codes.ts';
+import { COLUMNS } from './object-columns.ts';
+import { formatTable } from './text-table.ts';
+
+export interface OutputOptions extends ClusterOption {
+  readonly output?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly allNamespaces?: boolean | undefined;
+}
+
+const OUTPUTS = ['table', 'wide', 'json', 'yaml', 'name'] as const;
+type Output = (typeof OUTPUTS)[number];
+
+function parseOutput(text: string | undefined): Output {
+  const found = OUTPUTS.find((output) => output === (text ?? 'table'));
+  if (found !== undefined) return found;
+  throw new HoldfastError('invalid-argument', 'Output form is unknown', {
+    details: { field: '--output', value: text ?? '', remedy: `Use one of: ${OUTPUTS.join(', ')}` },
+  });
+}
+
+export async function runGet(
+  context: CliContext,
+  kindText: string,
+  names: readonly string[],
+  options: OutputOptions,
+): Promise<number> {
+  const output = parseOutput(options.output);
+  return withCluster(context, options, async (cluster) => {
+    if (kindText === 'all') return getAll(context, cluster, output, options);
+    const { kind, first } = splitKind(kindText);
+    const wanted = first === undefined ? names : [first, ...names];
+    const objects =
+      wanted.length > 0
+        ? await Promise.all(wanted.map((name) => getOne(cluster, kind, name, options)))
+        : await cluster.list(kind, namespaceFor(kind, options));
+    printObjects(
+      context,
+      kind,
+      objects,
+      output,
+      wanted.length === 1 && objects.length === 1,
+      options,
+    );
+    return EXIT_OK;
+  });
+}
+
+/** `pvc/demo` is as good as `pvc demo`. */
+function splitKind(text: string): { readonly kind: KindName; readonly first: string | undefined } {
+  const slash = text.indexOf('/');
+  if (slash < 0) return { kind: parseKindName(text), first: undefined };
+  return { kind: parseKindName(text.slice(0, slash)), first: text.slice(slash + 1) };
+}
+
+function namespaceFor(kind: KindName, options: OutputOptions): string | undefined {
+  if (!KINDS[kind].isNamespaced || options.allNamespaces === true) return undefined;
+  // Events are looked for across namespaces: those of cluster-scoped objects are in `default`.
+  return options.namespace ?? (kind === 'Event' ? undefined : 'default');
+}
+
+async function getOne(
+  cluster: ClusterClient,
+  kind: KindName,
+  text: string,
+  options: OutputOptions,
+): Promise<AnyObject> {
+  return cluster.get(kind, scopedName(kind, text, options.namespace));
+}
+
+export function scopedName(
+  kind: KindName,
+  text: string,
+  namespace: string | undefined,
+): { name: string; namespace?: string } {
+  if (!KINDS[kind].isNamespaced) return { name: text };
+  const key = parseKey(text);
+  return { name: key.name, namespace: key.namespace ?? namespace ?? 'default' };
+}
+
+async function getAll(
+  context: CliContext,
+  cluster: ClusterClient,
+  output: Output,
+  options: OutputOptions,
+): Promise<number> {
+  const kinds: KindName[] = [
+    'PersistentVolumeClaim',
+    'Volume',
+    'Replica',
+    'Snapshot',
+    'DiskPool',
+    'StorageNode',
+  ];
+  for (const kind of kinds) {
+    const objects = await cluster.list(kind, namespaceFor(kind, options));
+    if (objects.length === 0) continue;
+    if (output === 'table' || output === 'wide') context.out(pc.bold(KINDS[kind].plural));
+    printObjects(context, kind, objects, output, false, options);
+    context.out('');
+  }
+  return EXIT_OK;
+}
+
+function printObjects(
+  context: CliContext,
+  kind: KindName,
+  objects: readonly AnyObject[],
+  output: Output,
+  isSingle: boolean,
+  options: OutputOptions,
+): void {
+  const info = KINDS[kind];
+  switch (output) {
+    case 'name':
+      for (const object of objects) context.out(`${info.plural}/${object.metadata.name}`);
+      return;
+    case 'json':
+    case 'yaml': {
+      const value = isSingle ? objects[0] : { apiVersion: 'v1', kind: 'List', items: objects };
+      context.out(output === 'json' ? JSON.stringify(value, null, 2) : stringify(value).trimEnd());
+      return;
+    }
+    case 'table':
+    case 'wide':
+      printTable(context, kind, objects, output === 'wide', options);
+  }
+}
+
+function printTable(
+  context: CliContext,
+  kind: KindName,
+  objects: readonly AnyObject[],
+  isWide: boolean,
+  options: OutputOptions,
+): void {
+  if (objects.length === 0) {
+    context.err(`No ${KINDS[kind].plural} found.`);
+    return;
+  }
+  const columns = COLUMNS[kind].filter((column) => isWide || column.isWide !== true);
+  const nowMs = context.host.clock.wallMs();
+  const withNamespace = KINDS[kind].isNamespaced && options.allNamespaces === true;
+  const heads = columns.map((column) => column.head);
+  const rows = objects.map((object) => {
+    const cells = columns.map((column) => column.cell(object, nowMs));
+    return withNamespace ? [object.metadata.namespace ?? '', ...cells] : cells;
+  });
+  context.out(formatTable(withNamespace ? ['NAMESPACE', ...heads] : heads, rows));
+}
+
+// --- where
+// -----------------------------------------------------------------------------------------
+
+const WHERE_KINDS: Readonly<Record<string, string>> = {
+  claim: 'claim',
+  claims: 'claim',
+  pvc: 'claim',
+  persistentvolumeclaim: 'claim',
+  volume: 'volume',
+  vol: 'volume',
+  hfvol: 'volume',
+  replica: 'replica',
+  rep: 'replica',
+  hfrep: 'replica',
+  member: 'replica',
+  pool: 'pool',
+  hfpool: 'pool',
+  diskpool: 'pool',
+  node: 'node',
+  hfnode: 'node',
+  storagenode: 'node',
+  disk: 'disk',
+  device: 'disk',
+};
+
+export async function runWhere(
+  context: CliContext,
+  kindText: string,
+  nameText: string | undefined,
+  options: OutputOptions,
+): Promise<number> {
+  const output = parseOutput(options.output);
+  const isBare = nameText === undefined && !kindText.startsWith('/dev/');
+  const kind =
+    nameText === undefined ? (isBare ? 'claim' : 'disk') : WHERE_KINDS[kindText.toLowerCase()];
+  if (kind === undefined) {
+    throw new HoldfastError('invalid-argument', 'Kind has no place', {
+      details: {
+        field: 'kind',
+        value: kindText,
+        remedy: 'Use one of: claim, volume, replica, pool, node, disk',
+      },
+    });
+  }
+  const text = nameText ?? kindText;
+  const subject =
+    kind === 'claim'
+      ? { kind, ...scopedName('PersistentVolumeClaim', text, options.namespace) }
+      : { kind, name: text };
+  return withCluster(context, options, async (cluster) => {
+    const { paths } = await cluster.call('cluster.where', subject);
+    if (output === 'json') context.out(JSON.stringify({ paths }, null, 2));
+    else if (output === 'yaml') context.out(stringify({ paths }).trimEnd());
+    else for (const line of formatPaths(paths)) context.out(line);
+    return EXIT_OK;
+  });
+}
+
+/** A tree: what paths have in common is written once. */
+export function formatPaths(paths: readonly WherePath[]): string[] {
+  const lines: string[] = [];
+  let before: readonly WhereLink[] = [];
+  for (const { links } of paths) {
+    let shared = 0;
+    while (shared < links.length && isSameLink(links[shared], before[shared])) shared += 1;
+    for (const [offset, link] of links.slice(shared).entries()) {
+      const depth = shared + offset;
+      lines.push(`${'  '.repeat(depth)}${depth === 0 ? '' : '└ '}${formatLink(link)}`);
+    }
+    before = links;
+  }
+  return lines;
+}
+
+function isSameLink(a: WhereLink | undefined, b: WhereLink | undefined): boolean {
+  return a !== undefined && a.kind === b?.kind && a.name === b.name;
+}
+
+function formatLink(link: WhereLink): string {
+  const facts = Object.entries(link.facts)
+    .filter(([, value]) => value !== '')
+    .map(([name, value]) => `${name} ${value}`);
+  const tail = facts.length === 0 ? '' : pc.dim(`  ${facts.join(', ')}`);
+  return `${link.kind} ${pc.bold(link.name)}${tail}`;
+}
+
+// --- explain
+// ---------------------------------------------------------------------------------------
+
+export async function runExplain(
+  context: CliContext,
+  kindText: string,
+  nameText: string | undefined,
+  options: OutputOptions,
+): Promise<number> {
+  const output = parseOutput(options.output);
+  const kind = nameText === undefined ? 'PersistentVolumeClaim' : parseKindName(kindText);
+  const name = scopedName(kind, nameText ?? kindText, options.namespace);
+  return withCluster(context, options, async (cluster) => {
+    const explanation = await cluster.call('cluster.explain', { kind, ...name });
+    if (output === 'json') context.out(JSON.stringify(explanation, null, 2));
+    else if (output === 'yaml') context.out(stringify(explanation).trimEnd());
+    else for (const line of formatExplanation(explanation)) context.out(line);
+    const isWell = explanation.firstFailing === null;
+    return isWell ? EXIT_OK : EXIT_NOT_WELL;
+  });
+}
+
+const MARKS: Readonly<Record<ExplainLink['state'], string>> = {
+  ok: 'ok     ',
+  moving: 'moving ',
+  failed: 'FAILED ',
+  unknown: 'unknown',
+};
+
+export function formatExplanation(explanation: Explanation): string[] {
+  const lines = [pc.bold(explanation.summary), ''];
+  for (const link of explanation.chain) {
+    const mark = link.state === 'failed' ? pc.red(MARKS.failed) : MARKS[link.state];
+    lines.push(`  ${mark}  ${link.kind} ${link.name}: ${link.message}`);
+  }
+  lines.push('');
+  if (explanation.firstFailing !== null) {
+    const { kind, name, since } = explanation.firstFailing;
+    lines.push(`first failing link: ${kind} ${name}${since === '' ? '' : `, since ${since}`}`);
+  }
+  lines.push(`what happens next: ${explanation.next}`);
+  for (const remedy of explanation.remedies) lines.push(`what you can do: ${remedy}`);
+  return lines;
+}

@@ -1,0 +1,363 @@
+/** volume snapshot, clone, restore, expand, rebuild, scrub, trace, attach, detach. */
+import type { PersistentVolumeClaim, Volume } from '#api/kinds/mod.ts';
+import {
+  API_VERSION,
+  findCondition,
+  formatBytes,
+  formatQuantity,
+  formatTime,
+  parseVolumeSize,
+} from '#api/kinds/mod.ts';
+import { HoldfastError } from '#api/mod.ts';
+import { withCluster } from './cluster-client.ts';
+import type { ClusterClient, ClusterOption } from './cluster-client.ts';
+import type { CliContext } from './context.ts';
+import { parseSeconds } from './change-objects.ts';
+import { EXIT_NOT_WELL, EXIT_OK } from './exit-codes.ts';
+import { findVolume, parseClaimName } from './find-volume.ts';
+import { attach, nbdUrl, waitForReady, waitForServing } from './mount-volume.ts';
+import { formatEta, waitFor } from './wait-for.ts';
+
+export interface VolumeOptions extends ClusterOption {
+  readonly namespace?: string | undefined;
+  readonly name?: string | undefined;
+  readonly size?: string | undefined;
+  readonly storageClass?: string | undefined;
+  readonly replica?: string | undefined;
+  readonly full?: boolean | undefined;
+  readonly wait?: boolean | undefined;
+  readonly timeout?: string | undefined;
+  readonly node?: string | undefined;
+  readonly output?: string | undefined;
+}
+
+export async function runSnapshot(
+  context: CliContext,
+  claimText: string,
+  options: VolumeOptions,
+): Promise<number> {
+  const timeoutMs = parseSeconds('--timeout', options.timeout, 120);
+  return withCluster(context, options, async (cluster) => {
+    const { volume } = await findVolume(cluster, claimText, options.namespace);
+    const { claimRef } = volume.spec;
+    const base = claimRef?.name ?? volume.metadata.name;
+    const name = options.name ?? `${base.slice(0, 40)}-${stamp(context)}`;
+    await cluster.call('object.create', {
+      object: {
+        apiVersion: API_VERSION,
+        kind: 'Snapshot',
+        metadata: { name },
+        spec: {
+          volumeName: volume.metadata.name,
+          ...(claimRef === undefined
+            ? {}
+            : { claimRef: { namespace: claimRef.namespace, name: claimRef.name } }),
+        },
+      },
+    });
+    if (options.wait === false) {
+      context.out(`snapshot ${name} requested`);
+      return EXIT_OK;
+    }
+    await waitForSnapshot(context, cluster, name, timeoutMs);
+    context.out(`snapshot ${name} taken`);
+    return EXIT_OK;
+  });
+}
+
+/** `20261124-213045`: sorts by time. */
+function stamp(context: CliContext): string {
+  return formatTime(context.host.clock.wallMs())
+    .slice(0, 19)
+    .replaceAll(/[-:]/g, '')
+    .replace('T', '-');
+}
+
+async function waitForSnapshot(
+  context: CliContext,
+  cluster: ClusterClient,
+  name: string,
+  timeoutMs: number,
+): Promise<void> {
+  await waitFor(context, `snapshot ${name}`, timeoutMs, async () => {
+    const snapshot = await cluster.get('Snapshot', { name });
+    if (snapshot.status?.readyToUse === true) return { done: true };
+    const ready = findCondition(snapshot.status?.conditions, 'Ready');
+    return { progress: ready?.message ?? 'being taken' };
+  });
+}
+
+/** A new claim with the contents of a snapshot. The old claim stays as it is. */
+export async function runRestore(
+  context: CliContext,
+  snapshotName: string,
+  claimText: string,
+  options: VolumeOptions,
+): Promise<number> {
+  return withCluster(context, options, async (cluster) => {
+    const snapshot = await cluster.get('Snapshot', { name: snapshotName });
+    const source = await cluster.get('Volume', { name: snapshot.spec.volumeName });
+    const sizeBytes = snapshot.status?.sizeBytes;
+    const size = sizeBytes === undefined ? String(source.spec.size) : formatQuantity(sizeBytes);
+    const dataSource = { apiGroup: 'holdfast.dev', kind: 'Snapshot', name: snapshotName };
+    return createClaim(context, cluster, claimText, { source, size, dataSource, options });
+  });
+}
+
+/** A new claim with the contents that another one has now. */
+export async function runClone(
+  context: CliContext,
+  sourceText: string,
+  claimText: string,
+  options: VolumeOptions,
+): Promise<number> {
+  return withCluster(context, options, async (cluster) => {
+    const {
+      volume: source,
+      claim,
+      title,
+    } = await findVolume(cluster, sourceText, options.namespace);
+    if (claim === undefined) {
+      throw new HoldfastError('invalid-argument', 'Only a claim can be cloned into a claim', {
+        details: { field: 'source', value: title, remedy: 'Name the claim of the volume' },
+      });
+    }
+    const target = parseClaimName(claimText, options.namespace);
+    if (target.namespace !== claim.metadata.namespace) {
+      throw new HoldfastError('invalid-argument', 'A clone lives in the namespace of its source', {
+        details: {
+          field: 'claim',
+          value: claimText,
+          remedy: `Use ${claim.metadata.namespace ?? 'default'}/${target.name}`,
+        },
+      });
+    }
+    const size = claim.status?.capacity?.storage ?? String(source.spec.size);
+    const dataSource = { kind: 'PersistentVolumeClaim', name: claim.metadata.name };
+    return createClaim(context, cluster, claimText, { source, size, dataSource, options });
+  });
+}
+
+interface NewClaim {
+  readonly source: Volume;
+  readonly size: string;
+  readonly dataSource: object;
+  readonly options: VolumeOptions;
+}
+
+async function createClaim(
+  context: CliContext,
+  cluster: ClusterClient,
+  claimText: string,
+  { source, size, dataSource, options }: NewClaim,
+): Promise<number> {
+  const timeoutMs = parseSeconds('--timeout', options.timeout, 300);
+  const target = parseClaimName(claimText, options.namespace);
+  const storage =
+    options.size === undefined ? size : formatQuantity(parseVolumeSize('--size', options.size));
+  const storageClassName = options.storageClass ?? (await classOf(cluster, source));
+  await cluster.call('object.create', {
+    object: {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { namespace: target.namespace, name: target.name },
+      spec: {
+        accessModes: ['ReadWriteOnce'],
+        resources: { requests: { storage } },
+        ...(storageClassName === undefined ? {} : { storageClassName }),
+        dataSource,
+      },
+    },
+  });
+  const title = `${target.namespace}/${target.name}`;
+  if (options.wait === false) {
+    context.out(`claim ${title} requested`);
+    return EXIT_OK;
+  }
+  const volume = await waitForReady(context, cluster, title, undefined, timeoutMs);
+  context.out(`claim ${title} ready (volume ${volume.metadata.name})`);
+  return EXIT_OK;
+}
+
+async function classOf(cluster: ClusterClient, source: Volume): Promise<string | undefined> {
+  const { claimRef } = source.spec;
+  if (claimRef === undefined) return undefined;
+  const { namespace, name } = claimRef;
+  const claim = await cluster.find('PersistentVolumeClaim', { namespace, name });
+  return claim?.spec.storageClassName;
+}
+
+export async function runExpand(
+  context: CliContext,
+  claimText: string,
+  sizeText: string,
+  options: VolumeOptions,
+): Promise<number> {
+  const timeoutMs = parseSeconds('--timeout', options.timeout, 300);
+  const sizeBytes = parseVolumeSize('size', sizeText);
+  const size = formatQuantity(sizeBytes);
+  return withCluster(context, options, async (cluster) => {
+    const { claim, volume, title } = await findVolume(cluster, claimText, options.namespace);
+    await patchSize(cluster, claim, volume, size);
+    if (options.wait === false) {
+      context.out(`${title} is to have ${size}`);
+      return EXIT_OK;
+    }
+    const { name } = volume.metadata;
+    await waitFor(context, `growing ${title}`, timeoutMs, async () => {
+      const { spec, status } = await cluster.get('Volume', { name });
+      const isUnopened = (spec.attachment ?? null) === null && status?.sizeBytes === undefined;
+      const isGrown = isUnopened || (status?.sizeBytes ?? 0) >= sizeBytes;
+      const problem = findCondition(status?.conditions, 'FilesystemGrown');
+      if (problem?.status === 'False') {
+        throw new HoldfastError('unsupported', 'Filesystem was not grown', {
+          details: { volume: name, why: problem.message, remedy: 'Unmount it and mount it again' },
+        });
+      }
+      const isMounted = (status?.attachment?.mountPath ?? '') !== '';
+      if (isGrown && (!isMounted || status?.filesystemBytes === status?.sizeBytes)) {
+        return { done: true };
+      }
+      return { progress: isGrown ? 'growing the filesystem' : 'growing the replicas' };
+    });
+    context.out(`${title} has ${size}`);
+    return EXIT_OK;
+  });
+}
+
+async function patchSize(
+  cluster: ClusterClient,
+  claim: PersistentVolumeClaim | undefined,
+  volume: Volume,
+  size: string,
+): Promise<void> {
+  if (claim === undefined) {
+    const { name } = volume.metadata;
+    await cluster.call('object.patch', { kind: 'Volume', name, patch: { spec: { size } } });
+    return;
+  }
+  const { name, namespace } = claim.metadata;
+  await cluster.call('object.patch', {
+    kind: 'PersistentVolumeClaim',
+    name,
+    namespace,
+    patch: { spec: { resources: { requests: { storage: size } } } },
+  });
+}
+
+export async function runRebuild(
+  context: CliContext,
+  claimText: string,
+  options: VolumeOptions,
+): Promise<number> {
+  const timeoutMs = parseSeconds('--timeout', options.timeout, 3_600);
+  return withCluster(context, options, async (cluster) => {
+    const { volume, title } = await findVolume(cluster, claimText, options.namespace);
+    const { name } = volume.metadata;
+    if (options.replica !== undefined) {
+      const full = options.full ?? false;
+      await cluster.call('volume.rebuild', { volume: name, replica: options.replica, full });
+    }
+    if (options.wait === false) return EXIT_OK;
+    const startMs = context.host.clock.monotonicMs();
+    await waitFor(context, `rebuilding ${title}`, timeoutMs, async () => {
+      const { status } = await cluster.get('Volume', { name });
+      const members = status?.members ?? [];
+      const behind = members.filter((member) => member.phase !== 'in-sync');
+      if (members.length > 0 && behind.length === 0) return { done: true };
+      const elapsedMs = context.host.clock.monotonicMs() - startMs;
+      const states = behind.map((member) => {
+        const share = (member.rebuildPercent ?? 0) / 100;
+        return `${member.replicaName} ${member.phase}, ${formatEta(share, elapsedMs)}`;
+      });
+      return { progress: states.join('; ') };
+    });
+    context.out(`${title}: all replicas are in sync`);
+    return EXIT_OK;
+  });
+}
+
+export async function runScrub(
+  context: CliContext,
+  claimText: string,
+  options: VolumeOptions,
+): Promise<number> {
+  return withCluster(context, options, async (cluster) => {
+    const { volume, title } = await findVolume(cluster, claimText, options.namespace);
+    const { clock } = context.host;
+    const startMs = clock.monotonicMs();
+    let isDone = false;
+    const showTime = async (): Promise<void> => {
+      while (!isDone) {
+        if (context.isTerminal) {
+          const seconds = Math.round((clock.monotonicMs() - startMs) / 1000);
+          context.drawProgress(`scrubbing ${title}: ${seconds} s`);
+        }
+        await clock.sleep(500);
+      }
+    };
+    const shown = showTime();
+    try {
+      const params = { volume: volume.metadata.name };
+      const report = await cluster.call('volume.scrub', params, 24 * 3_600_000);
+      const checked = formatBytes(report.checkedBlocks * 4096);
+      context.out(
+        `${title}: ${checked} checked, ${report.repairedBlocks} blocks repaired, ` +
+          `${report.unhealableBlocks} cannot be healed`,
+      );
+      return report.unhealableBlocks === 0 ? EXIT_OK : EXIT_NOT_WELL;
+    } finally {
+      isDone = true;
+      await shown;
+      if (context.isTerminal) context.drawProgress('');
+    }
+  });
+}
+
+export async function runTrace(
+  context: CliContext,
+  claimText: string,
+  options: VolumeOptions,
+): Promise<number> {
+  const timeoutMs = parseSeconds('--timeout', options.timeout, 30);
+  return withCluster(context, options, async (cluster) => {
+    const { volume } = await findVolume(cluster, claimText, options.namespace);
+    context.err(`waiting for the next write, at most ${timeoutMs / 1000} s`);
+    const params = { volume: volume.metadata.name, timeoutMs };
+    const { events } = await cluster.call('volume.trace', params, timeoutMs + 10_000);
+    if (options.output === 'json') {
+      context.out(JSON.stringify({ events }, null, 2));
+      return EXIT_OK;
+    }
+    const firstMs = events[0]?.atMs ?? 0;
+    for (const { atMs, step, fields } of events) {
+      const facts = Object.entries(fields).map(([name, value]) => `${name}=${value}`);
+      context.out(
+        `${(atMs - firstMs).toFixed(3).padStart(9)} ms  ${step}  ${facts.join(' ')}`.trimEnd(),
+      );
+    }
+    return EXIT_OK;
+  });
+}
+
+/** Serves the volume over NBD without mounting it. */
+export async function runAttach(
+  context: CliContext,
+  claimText: string,
+  options: VolumeOptions,
+): Promise<number> {
+  const timeoutMs = parseSeconds('--timeout', options.timeout, 120);
+  return withCluster(context, options, async (cluster) => {
+    const ready = await waitForReady(context, cluster, claimText, options.namespace, timeoutMs);
+    const before = ready.spec.attachment ?? null;
+    if (before === null || (options.node !== undefined && options.node !== before.nodeName)) {
+      await attach(cluster, ready, {
+        frontends: before?.frontends ?? ['nbd'],
+        ...(options.node === undefined ? {} : { nodeName: options.node }),
+      });
+    }
+    const volume = await waitForServing(context, cluster, ready.metadata.name, timeoutMs);
+    context.out(nbdUrl(volume) ?? '');
+    return EXIT_OK;
+  });
+}

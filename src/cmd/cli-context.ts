@@ -1,0 +1,59 @@
+/** Composes the command line with the real process. */
+import type { CliContext, ExtraCommand } from '#cli/mod.ts';
+import { runCli } from '#cli/mod.ts';
+import { createNodeHost } from '#host/node/mod.ts';
+import { existsSync } from 'node:fs';
+import { runDown } from './down.ts';
+import { runUp } from './up.ts';
+import { VERSION } from './version.ts';
+
+export async function runCommand(args: readonly string[]): Promise<number> {
+  // A reader that stops reading (`holdfast get volumes | head -1`) is no error.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+  const code = await runCli(createContext(), args);
+  await flush();
+  return code;
+}
+
+function createContext(): CliContext {
+  const err = (text: string): void => void process.stderr.write(`${text}\n`);
+  return {
+    host: createNodeHost({ logLevel: process.env['HOLDFAST_LOG'] ?? 'fatal' }),
+    out: (text) => void process.stdout.write(`${text}\n`),
+    err,
+    isTerminal: process.stderr.isTTY,
+    drawProgress: (text) => void process.stderr.write(`\r\u001B[K${text.slice(0, 160)}`),
+    env: process.env,
+    cwd: process.cwd(),
+    version: VERSION,
+    nodeVersion: process.version,
+    userId: process.getuid?.() ?? -1,
+    readInput,
+    up: ({ path, nodes, detach, onReady }) =>
+      runUp({ path, nodes, detach, onLine: (text) => err(`up: ${text}`), onReady }),
+    down: (path) => runDown({ path, onLine: (text) => err(text) }),
+    findTour,
+  };
+}
+
+async function readInput(): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** Written by others; absent in some builds, so that it is looked for by name. */
+async function findTour(): Promise<ExtraCommand | undefined> {
+  const url = new URL('../cli/tour.ts', import.meta.url);
+  if (!existsSync(url)) return undefined;
+  const { runTour } = (await import(url.href)) as { readonly runTour?: ExtraCommand };
+  return runTour;
+}
+
+/** `process.exit` would lose what a pipe has not taken yet. */
+function flush(): Promise<void> {
+  return new Promise((resolve) => process.stdout.write('', () => resolve()));
+}

@@ -1,0 +1,53 @@
+/** Role `engine`: one per node, the data path. Composition only. */
+import { Engine, VolumeService, type VolumeRunner, type VolumeSettings } from '#data/engine/mod.ts';
+import { createNodeHost, NodeFuseMounts } from '#host/node/mod.ts';
+import { serveRpc } from '#rpc/mod.ts';
+import { VERSION } from './version.ts';
+import { parseRoleOptions, type RoleOptions } from './role-options.ts';
+import { ThreadRunner } from './thread-runner.ts';
+
+export async function runEngine(args: readonly string[]): Promise<void> {
+  const options = parseRoleOptions(args);
+  const host = createNodeHost({ logFile: `${options.logFile}.engine.log` });
+  const lock = await host.disk.lock(`${options.socketPrefix}.engine.lock`);
+  const fuseMounts = new NodeFuseMounts(host.exec);
+  const canMount = (await fuseMounts.missing()).length === 0;
+  const engine = new Engine({
+    host,
+    node: options.node,
+    cluster: options.cluster,
+    version: VERSION,
+    processId: process.pid,
+    socketPrefix: options.socketPrefix,
+    stateDirectory: options.stateDirectory,
+    controllerAddress: options.controllerAddress,
+    createRunner: (settings, onExit) =>
+      createRunner(options, settings, onExit, host, canMount ? fuseMounts : null),
+    onStop: () => setImmediate(() => process.exit(0)),
+  });
+  await engine.start();
+  await serveRpc(host.net, options.engineAddress, engine.handlers, host);
+  process.once('SIGTERM', () => {
+    void engine.stop().then(async () => {
+      await lock.release();
+      process.exit(0);
+    });
+  });
+}
+
+function createRunner(
+  options: RoleOptions,
+  settings: VolumeSettings,
+  onExit: (error: Error) => void,
+  host: ReturnType<typeof createNodeHost>,
+  fuseMounts: NodeFuseMounts | null,
+): VolumeRunner {
+  if (settings.spec.isolation === 'thread') {
+    return new ThreadRunner(
+      { settings, canMount: fuseMounts !== null, logFile: `${options.logFile}.engine.log` },
+      onExit,
+    );
+  }
+  const service = new VolumeService(settings, host, fuseMounts);
+  return { call: (method, params) => service.handlers[method](params) };
+}

@@ -1,0 +1,345 @@
+/**
+ * `holdfast up`: an embedded cluster. Prepares the directory, starts one controller and N nodes as
+ * processes of their own (each node starts its engine), keeps them running, stops them in order.
+ *
+ * Invariants
+ * - One `up` a directory: held by a lock that ends with the process.
+ * - Stopping unmounts and detaches every volume first; the specs stay, so the next start brings
+ *   back what was attached and mounted.
+ */
+import { HoldfastError, type ControllerMethods, type NodeMethods } from '#api/mod.ts';
+import { layOut, type ClusterDirectory } from '#cli/mod.ts';
+import { createNodeHost, processStart } from '#host/node/mod.ts';
+import type { DiskLock, Host } from '#host/mod.ts';
+import { RpcClient } from '#rpc/mod.ts';
+import { spawn } from 'node:child_process';
+import {
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { ensureClusterFile } from './cluster-file.ts';
+import { RoleProcess } from './role-process.ts';
+
+export interface UpOptions {
+  readonly path: string;
+  readonly nodes?: number | undefined;
+  readonly detach: boolean;
+  readonly onLine: (text: string) => void;
+  /** Runs when everything answers; what it throws stops the cluster again. */
+  readonly onReady: (host: Host, directory: ClusterDirectory) => Promise<void>;
+}
+
+const READY_MS = 60_000;
+const QUIESCE_MS = 60_000;
+const NODE_STOP_MS = 25_000;
+const FAST_FAILURES_MAX = 3;
+
+/** Ends when the cluster was stopped; resolves to the exit code. */
+export async function runUp(options: UpOptions): Promise<number> {
+  const host = createNodeHost();
+  const directory = layOut(options.path);
+  if (options.detach) return startDetached(options, directory, host);
+  const lock = await prepare(host, directory);
+  try {
+    const { nodes } = await ensureClusterFile(
+      host.disk,
+      host.rng,
+      directory.clusterFile,
+      options.nodes,
+    );
+    return await runCluster(options, host, directory, nodes);
+  } finally {
+    rmSync(directory.upPidFile, { force: true });
+    await lock.release();
+  }
+}
+
+/** Checks that the directory may be used, takes its lock and makes what belongs in it. */
+async function prepare(host: Host, directory: ClusterDirectory): Promise<DiskLock> {
+  const { path } = directory;
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (cause) {
+    throw directoryError(path, cause);
+  }
+  const isNew = (await host.disk.stat(directory.clusterFile)) === undefined;
+  const strangers = readdirSync(path).filter(
+    (name) => !['up.lock', 'run', 'logs', 'manifests', 'mnt'].includes(name),
+  );
+  if (isNew && strangers.length > 0) {
+    throw new HoldfastError('invalid-argument', 'Directory is not empty and not a cluster', {
+      details: {
+        field: 'DIR',
+        value: path,
+        remedy: 'Give an empty directory, or one that `up` made',
+      },
+    });
+  }
+  const lock = await takeLock(host, directory);
+  for (const name of ['objects', 'manifests', 'logs', 'nodes']) {
+    mkdirSync(`${path}/${name}`, { recursive: true });
+  }
+  makeRunDir(directory.runDir);
+  const start = (await processStart(process.pid)) ?? '';
+  writeFileSync(directory.upPidFile, JSON.stringify({ pid: process.pid, start }));
+  return lock;
+}
+
+function directoryError(path: string, cause: unknown): HoldfastError {
+  const { code } = cause as NodeJS.ErrnoException;
+  const known = {
+    EACCES: 'permission-denied',
+    EPERM: 'permission-denied',
+    EROFS: 'read-only',
+    ENOSPC: 'no-space',
+  } as const;
+  const errorCode = known[code as keyof typeof known] ?? 'io-error';
+  return new HoldfastError(errorCode, 'Directory cannot be made', {
+    details: { path, remedy: 'Choose a directory that you may write' },
+    cause,
+  });
+}
+
+async function takeLock(host: Host, directory: ClusterDirectory): Promise<DiskLock> {
+  try {
+    return await host.disk.lock(directory.lockFile);
+  } catch (cause) {
+    if (!HoldfastError.is(cause) || cause.code !== 'store-locked') throw cause;
+    throw new HoldfastError('in-use', 'A cluster runs in this directory already', {
+      details: {
+        path: directory.path,
+        remedy: 'Use it (holdfast get nodes), stop it (holdfast down), or choose another directory',
+      },
+      cause,
+    });
+  }
+}
+
+/** In /tmp anybody could have made it first: it must be ours, and a directory. */
+function makeRunDir(runDir: string): void {
+  mkdirSync(runDir, { recursive: true, mode: 0o700 });
+  const stat = lstatSync(runDir);
+  if (stat.isDirectory() && stat.uid === process.getuid?.()) return;
+  throw new HoldfastError('permission-denied', 'Run directory belongs to somebody else', {
+    details: { path: runDir, remedy: 'Remove it, or use a cluster directory with a shorter path' },
+  });
+}
+
+async function runCluster(
+  options: UpOptions,
+  host: Host,
+  directory: ClusterDirectory,
+  nodes: readonly string[],
+): Promise<number> {
+  const { onLine } = options;
+  const shared = ['--cluster-dir', directory.path, '--run-dir', directory.runDir];
+  const role = (name: string, args: readonly string[]): RoleProcess =>
+    new RoleProcess({
+      name,
+      args,
+      outputFile: `${directory.logs}/${name}.out`,
+      pidFile: `${directory.runDir}/${name}.pid`,
+      onLine,
+    });
+  const controller = role('controller', ['controller', ...shared]);
+  const agents = nodes.map((node) => role(node, ['node', ...shared, '--node', node]));
+  const stopSignal = waitForStopSignal([controller, ...agents], onLine);
+  const client = new RpcClient<ControllerMethods>({
+    net: host.net,
+    clock: host.clock,
+    address: directory.controllerAddress,
+  });
+  let exitCode = 0;
+  try {
+    await controller.start();
+    for (const agent of agents) await agent.start();
+    await Promise.race([
+      waitUntilReady(host, directory, client, controller, agents),
+      stopSignal.then(() => {
+        throw new HoldfastError('aborted', 'Stopped while starting');
+      }),
+    ]);
+    const ready = options.onReady(host, directory);
+    exitCode = await Promise.race([ready.then(() => stopSignal), stopSignal]);
+  } finally {
+    onLine('stopping: detaching volumes, then engines and nodes');
+    await stopAll(client, controller, agents, onLine);
+    client.close();
+  }
+  return exitCode;
+}
+
+/** Resolves to the exit code at the first signal; a second one kills without order. */
+function waitForStopSignal(
+  roles: readonly RoleProcess[],
+  onLine: (text: string) => void,
+): Promise<number> {
+  return new Promise((resolve) => {
+    let signals = 0;
+    const onSignal = (signal: NodeJS.Signals): void => {
+      signals += 1;
+      if (signals === 1) {
+        resolve(signal === 'SIGHUP' ? 129 : 0);
+        return;
+      }
+      if (signals === 2) {
+        onLine('stopping is under way; once more ends it without order');
+        return;
+      }
+      for (const role of roles) role.kill();
+      process.exit(130);
+    };
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+  });
+}
+
+async function waitUntilReady(
+  host: Host,
+  directory: ClusterDirectory,
+  controllerClient: RpcClient<ControllerMethods>,
+  controller: RoleProcess,
+  agents: readonly RoleProcess[],
+): Promise<void> {
+  const { net, clock } = host;
+  const deadlineMs = clock.monotonicMs() + READY_MS;
+  const clients = agents.map((agent) => ({
+    agent,
+    client: new RpcClient<NodeMethods>({
+      net,
+      clock,
+      address: `unix:${directory.runDir}/${agent.name}.node.sock`,
+    }),
+  }));
+  const waiting = new Map<RoleProcess, () => Promise<unknown>>([
+    [controller, () => controllerClient.call('cluster.describe', {}, { timeoutMs: 2_000 })],
+    ...clients.map(
+      ({ agent, client }) =>
+        [agent, () => client.call('node.describe', {}, { timeoutMs: 2_000 })] as const,
+    ),
+  ]);
+  try {
+    while (waiting.size > 0) {
+      for (const [role, ask] of waiting) {
+        if (await answers(ask)) waiting.delete(role);
+        else if (role.fastFailures >= FAST_FAILURES_MAX) throw notStarting(role);
+      }
+      const [late] = waiting.keys();
+      if (late === undefined) break;
+      if (clock.monotonicMs() > deadlineMs) throw notStarting(late);
+      await clock.sleep(50);
+    }
+    // Engines that start slowly are no reason to stop: `get nodes` shows them.
+    while (
+      clock.monotonicMs() < deadlineMs &&
+      !(await answers(() => allNodesReady(controllerClient)))
+    ) {
+      await clock.sleep(100);
+    }
+  } finally {
+    for (const { client } of clients) client.close();
+  }
+}
+
+async function answers(ask: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await ask();
+    return true;
+  } catch (error) {
+    if (HoldfastError.is(error)) return false;
+    throw error;
+  }
+}
+
+function notStarting(role: RoleProcess): HoldfastError {
+  return new HoldfastError('timed-out', 'A process does not start', {
+    details: {
+      process: role.name,
+      lastOutput: role.lastOutput(),
+      remedy: 'Its log says why: DIR/logs',
+    },
+  });
+}
+
+async function stopAll(
+  client: RpcClient<ControllerMethods>,
+  controller: RoleProcess,
+  agents: readonly RoleProcess[],
+  onLine: (text: string) => void,
+): Promise<void> {
+  try {
+    const params = { timeoutMs: QUIESCE_MS };
+    const { attached } = await client.call('cluster.quiesce', params, {
+      timeoutMs: QUIESCE_MS + 5_000,
+    });
+    if (attached.length > 0) onLine(`still attached: ${attached.join(', ')}`);
+  } catch (error) {
+    if (!HoldfastError.is(error)) throw error;
+    onLine(`the controller does not answer (${error.code}): volumes are left to their engines`);
+  }
+  await Promise.all(agents.map((agent) => agent.stop(NODE_STOP_MS)));
+  await controller.stop(10_000);
+}
+
+// --- in the background ---------------------------------------------------------------------------
+
+async function startDetached(
+  options: UpOptions,
+  directory: ClusterDirectory,
+  host: Host,
+): Promise<number> {
+  await (await prepare(host, directory)).release();
+  const outputFile = `${directory.logs}/up.out`;
+  rmSync(outputFile, { force: true });
+  const output = openSync(outputFile, 'a');
+  const entry = new URL('./holdfast.ts', import.meta.url).pathname;
+  const nodes = options.nodes === undefined ? [] : ['--nodes', String(options.nodes)];
+  const child = spawn(
+    process.execPath,
+    [...process.execArgv, entry, 'up', directory.path, ...nodes],
+    { stdio: ['ignore', output, output], detached: true },
+  );
+  closeSync(output);
+  let exitCode: number | null = null;
+  child.on('exit', (code) => {
+    exitCode = code ?? 1;
+  });
+  const client = new RpcClient<ControllerMethods>({
+    net: host.net,
+    clock: host.clock,
+    address: directory.controllerAddress,
+  });
+  try {
+    for (const deadlineMs = Date.now() + READY_MS; Date.now() < deadlineMs; ) {
+      if (exitCode !== null) {
+        throw new HoldfastError('aborted', 'The cluster did not start', {
+          details: { log: outputFile, remedy: 'Read the log' },
+        });
+      }
+      if (await answers(() => allNodesReady(client))) {
+        child.unref();
+        await options.onReady(host, directory);
+        return 0;
+      }
+      await host.clock.sleep(100);
+    }
+  } finally {
+    client.close();
+  }
+  throw new HoldfastError('timed-out', 'The cluster did not start in time', {
+    details: { log: outputFile, remedy: 'Read the log; holdfast down stops what runs' },
+  });
+}
+
+async function allNodesReady(client: RpcClient<ControllerMethods>): Promise<void> {
+  const { items } = await client.call('object.list', { kind: 'StorageNode' }, { timeoutMs: 2_000 });
+  for (const item of items) {
+    const conditions = item.kind === 'StorageNode' ? (item.status?.conditions ?? []) : [];
+    const isReady = conditions.some((entry) => entry.type === 'Ready' && entry.status === 'True');
+    if (!isReady) throw new HoldfastError('refused', 'Node is not ready yet');
+  }
+}

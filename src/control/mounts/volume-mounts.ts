@@ -1,0 +1,161 @@
+/**
+ * VolumeMounts: formats and mounts devices, and takes them down again.
+ *
+ * Invariants
+ * - *Never format what may hold data*: mkfs runs only when the caller's metadata says that the
+ *   volume was never written, and every area where a filesystem keeps a superblock was read and is
+ *   zero. A read error is not "unformatted": it is an error.
+ * - Every call is idempotent: what is already so is left alone.
+ */
+import {
+  HoldfastError,
+  type MountReport,
+  type NodeMethods,
+  type ParamsOf,
+  type VolumeId,
+} from '#api/mod.ts';
+import type { Disk, Exec, ExecResult } from '#host/mod.ts';
+import { isZero } from '#lib/mod.ts';
+import { readMounts } from './mount-table.ts';
+import { probeFilesystem, superblockAreas } from './superblocks.ts';
+
+const MKFS_TIMEOUT_MS = 120_000;
+const MOUNT_TIMEOUT_MS = 60_000;
+
+const MKFS_ARGV = {
+  // Discarding a device that was read as zero says nothing new; lazy parts keep the first mount
+  // quick.
+  ext4: ['mkfs.ext4', '-q', '-E', 'nodiscard,lazy_itable_init=1,lazy_journal_init=1'],
+  xfs: ['mkfs.xfs', '-q', '-K'],
+} as const;
+
+type MountParams = ParamsOf<NodeMethods, 'node.mount'>;
+
+export class VolumeMounts {
+  readonly #disk: Disk;
+  readonly #exec: Exec;
+  readonly #mounts = new Map<string, MountReport>();
+
+  constructor(disk: Disk, exec: Exec) {
+    this.#disk = disk;
+    this.#exec = exec;
+  }
+
+  list(): MountReport[] {
+    return [...this.#mounts.values()];
+  }
+
+  async mount(params: MountParams): Promise<MountReport> {
+    const { volume, device, path, fsType } = params;
+    const mounted = (await readMounts(this.#exec)).findLast((entry) => entry.path === path);
+    if (mounted && mounted.device !== device) {
+      throw new HoldfastError('in-use', 'Another device is mounted there', {
+        details: { path, device: mounted.device, remedy: 'Unmount it, or choose another path' },
+      });
+    }
+    const found = mounted ? fsType : await this.#ensureFormatted(params);
+    if (!mounted) await this.#mountDevice(device, path, found, params.readOnly);
+    const report: MountReport = { volume, path, fsType: found, device, error: '' };
+    this.#mounts.set(path, report);
+    return report;
+  }
+
+  async unmount(volume: VolumeId, path: string): Promise<void> {
+    const entry = (await readMounts(this.#exec)).findLast((candidate) => candidate.path === path);
+    if (entry) {
+      const result = await this.#exec.run(['umount', path], { timeoutMs: MOUNT_TIMEOUT_MS });
+      if (result.exitCode !== 0) {
+        throw new HoldfastError('in-use', 'Filesystem cannot be unmounted', {
+          details: {
+            volume,
+            path,
+            stderr: result.stderr.trim(),
+            remedy: 'End the programs that use it',
+          },
+        });
+      }
+    }
+    this.#mounts.delete(path);
+  }
+
+  /** Grows the filesystem to its device; needs CAP_SYS_RESOURCE for ext4 online. */
+  async expand(path: string): Promise<MountReport> {
+    const report = this.#mounts.get(path);
+    if (!report)
+      throw new HoldfastError('not-found', 'Nothing is mounted there', { details: { path } });
+    const argv = report.fsType === 'xfs' ? ['xfs_growfs', path] : ['resize2fs', report.device];
+    const result = await this.#exec.run(argv, { timeoutMs: MKFS_TIMEOUT_MS });
+    if (result.exitCode === 0) return report;
+    throw new HoldfastError('permission-denied', 'Filesystem did not grow', {
+      details: {
+        path,
+        stderr: result.stderr.trim(),
+        remedy:
+          'ext4 grows online only with CAP_SYS_RESOURCE: unmount and mount again to grow it offline',
+      },
+    });
+  }
+
+  async #ensureFormatted(params: MountParams): Promise<'ext4' | 'xfs'> {
+    const { device, fsType, mayFormat, volume } = params;
+    const sizeBytes = await this.#deviceSize(device);
+    const areas = await this.#readAreas(device, sizeBytes);
+    const found = probeFilesystem(areas);
+    if (found) return found;
+    if (!mayFormat || !areas.every(({ bytes }) => isZero(bytes))) {
+      throw new HoldfastError(
+        'in-use',
+        'Volume has no filesystem that we know, and may hold data',
+        {
+          details: {
+            volume,
+            device,
+            remedy: 'Use it as a block device, or write zeroes over it yourself',
+          },
+        },
+      );
+    }
+    await this.#demand([...MKFS_ARGV[fsType], device], MKFS_TIMEOUT_MS);
+    return fsType;
+  }
+
+  async #readAreas(
+    device: string,
+    sizeBytes: number,
+  ): Promise<{ offsetBytes: number; bytes: Uint8Array }[]> {
+    const file = await this.#disk.open(device, { write: false });
+    try {
+      const areas = [];
+      for (const { offsetBytes, lengthBytes } of superblockAreas(sizeBytes)) {
+        areas.push({ offsetBytes, bytes: await file.read(offsetBytes, lengthBytes) });
+      }
+      return areas;
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #deviceSize(device: string): Promise<number> {
+    const { stdout } = await this.#demand(['blockdev', '--getsize64', device], MOUNT_TIMEOUT_MS);
+    return Number(stdout.trim());
+  }
+
+  async #mountDevice(
+    device: string,
+    path: string,
+    fsType: string,
+    readOnly: boolean,
+  ): Promise<void> {
+    await this.#disk.makeDirectory(path);
+    const options = [readOnly ? 'ro' : 'rw', ...(fsType === 'xfs' ? ['nouuid'] : [])].join(',');
+    await this.#demand(['mount', '-t', fsType, '-o', options, device, path], MOUNT_TIMEOUT_MS);
+  }
+
+  async #demand(argv: readonly string[], timeoutMs: number): Promise<ExecResult> {
+    const result = await this.#exec.run(argv, { timeoutMs });
+    if (result.exitCode === 0) return result;
+    throw new HoldfastError('io-error', 'Program failed', {
+      details: { program: argv.join(' '), exitCode: result.exitCode, stderr: result.stderr.trim() },
+    });
+  }
+}

@@ -1,0 +1,113 @@
+import type { Replica, Volume } from '#api/kinds/mod.ts';
+import { isConditionTrue, parseQuantity } from '#api/kinds/mod.ts';
+import type { MountReport } from '#api/mod.ts';
+import type { FoundAttachment, NodeView } from '../cluster-observer.ts';
+import { findAttachments, findReplica } from '../cluster-observer.ts';
+import { findObject, isDeleting, LABEL_VOLUME } from '../reconcile.ts';
+import type { OperatorContext } from '../reconcile.ts';
+import { nodesOf } from '../volume/observe.ts';
+
+export interface FoundMount {
+  readonly node: string;
+  readonly mount: MountReport;
+}
+
+export interface AttachmentObservation {
+  readonly volume: Volume;
+  readonly replicas: readonly Replica[];
+  readonly views: ReadonlyMap<string, NodeView>;
+  readonly attachments: readonly FoundAttachment[];
+  readonly mounts: readonly FoundMount[];
+  /**
+   * Why the volume must be served for a while although nobody attached it; empty when it need not.
+   */
+  readonly errand: string;
+  readonly isQuiesced: boolean;
+  /** True only when every in-sync replica says that it holds nothing. */
+  readonly isNeverWritten: boolean;
+  readonly engineAddresses: Readonly<Record<string, string>>;
+}
+
+export async function observeAttachment(
+  context: OperatorContext,
+  name: string,
+): Promise<AttachmentObservation | undefined> {
+  const volume = await findObject(context, 'Volume', { name });
+  if (volume === undefined) return undefined;
+  const labels = { [LABEL_VOLUME]: name };
+  const replicas = (await context.client.list('Replica', { labels })).items;
+  const nodes = nodesOf(volume);
+  const views = await context.observer.views(nodes, 250);
+  const attachments = findAttachments(views.values(), name);
+  const mounts = [...views.values()].flatMap((view) =>
+    (view.agent?.mounts ?? [])
+      .filter((mount) => mount.volume === name)
+      .map((mount) => ({ node: view.node, mount })),
+  );
+  return {
+    volume,
+    replicas,
+    views,
+    attachments,
+    mounts,
+    errand: await findErrand(context, volume, replicas),
+    isQuiesced: context.isQuiesced(),
+    isNeverWritten: isNeverWritten(volume, views, attachments),
+    engineAddresses: Object.fromEntries(
+      nodes.map((node) => [node, context.observer.access(node).engineAddress]),
+    ),
+  };
+}
+
+/** Snapshots, growth and joining replicas need a nexus: it is lent for as long as there is work. */
+async function findErrand(
+  context: OperatorContext,
+  volume: Volume,
+  replicas: readonly Replica[],
+): Promise<string> {
+  if (isDeleting(volume) || !isConditionTrue(volume.status?.conditions, 'Ready')) return '';
+  const { items } = await context.client.list('Snapshot');
+  const snapshot = items.find(
+    (entry) =>
+      entry.spec.volumeName === volume.metadata.name &&
+      (isDeleting(entry) || entry.status?.creationTime === undefined),
+  );
+  if (snapshot !== undefined) return `snapshot ${snapshot.metadata.name}`;
+  const leaving = replicas.find((replica) => isDeleting(replica));
+  if (leaving !== undefined) return `replica ${leaving.metadata.name} leaves`;
+  if (isGrowing(volume)) return 'the volume grows';
+  const joining = (volume.spec.placement ?? []).find(
+    (entry) =>
+      !entry.founder &&
+      volume.status?.members?.every(
+        (member) => member.replicaName !== entry.replicaName || member.phase !== 'in-sync',
+      ) !== false,
+  );
+  return joining === undefined ? '' : `replica ${joining.replicaName} joins`;
+}
+
+function isGrowing(volume: Volume): boolean {
+  const known = volume.status?.sizeBytes;
+  return known !== undefined && known < wantedBytes(volume);
+}
+
+export function wantedBytes(volume: Volume): number {
+  return parseQuantity('spec.size', volume.spec.size);
+}
+
+function isNeverWritten(
+  volume: Volume,
+  views: ReadonlyMap<string, NodeView>,
+  attachments: readonly FoundAttachment[],
+): boolean {
+  if (volume.spec.source !== undefined) return false;
+  const serving = attachments.find((entry) => entry.report.status.phase === 'serving');
+  const inSync = (serving?.report.status.members ?? []).filter(
+    (entry) => entry.phase === 'in-sync',
+  );
+  if (inSync.length === 0) return false;
+  return inSync.every((member) => {
+    const usage = findReplica(views.values(), member.replica)?.report.usage;
+    return usage !== undefined && usage !== null && usage.headBytes + usage.snapshotBytes === 0;
+  });
+}

@@ -1,0 +1,410 @@
+import type {
+  ConditionDraft,
+  Volume,
+  VolumeAttachmentSpec,
+  VolumeMemberStatus,
+  VolumeStatus,
+} from '#api/kinds/mod.ts';
+import { isConditionTrue } from '#api/kinds/mod.ts';
+import type {
+  AttachSpec,
+  AttachmentReport,
+  ClusterId,
+  NodeId,
+  PoolId,
+  ReplicaId,
+  ReplicaPlace,
+  VolumeId,
+} from '#api/mod.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { FoundAttachment } from '../cluster-observer.ts';
+import type { Plan } from '../reconcile.ts';
+import { isDeleting, POLL_MOVING_MS, POLL_STEADY_MS } from '../reconcile.ts';
+import { segmentBytesOf } from '../volume/plan.ts';
+import type { AttachmentObservation } from './observe.ts';
+import { wantedBytes } from './observe.ts';
+
+export type AttachmentAction =
+  | { readonly type: 'attach'; readonly node: string; readonly spec: AttachSpec }
+  | { readonly type: 'detach'; readonly node: string }
+  | {
+      readonly type: 'set-replicas';
+      readonly node: string;
+      readonly replicas: readonly ReplicaPlace[];
+    }
+  | { readonly type: 'grow'; readonly node: string; readonly sizeBytes: number }
+  | {
+      readonly type: 'mount';
+      readonly node: string;
+      readonly device: string;
+      readonly path: string;
+      readonly fsType: 'ext4' | 'xfs';
+      readonly mayFormat: boolean;
+      readonly readOnly: boolean;
+    }
+  | { readonly type: 'unmount'; readonly node: string; readonly path: string }
+  | {
+      readonly type: 'expand-filesystem';
+      readonly node: string;
+      readonly path: string;
+      readonly sizeBytes: number;
+      /** Made at this size: only to be noted. */
+      readonly isKnown: boolean;
+    };
+
+type AttachmentPlan = Plan<AttachmentAction, VolumeStatus>;
+
+/** Where the volume should be served, and why; null: nowhere. */
+interface Wanted {
+  readonly attachment: VolumeAttachmentSpec;
+  readonly errand: string;
+}
+
+export function planAttachment(seen: AttachmentObservation, cluster: ClusterId): AttachmentPlan {
+  const wanted = decideWanted(seen);
+  const leave = planLeaving(seen, wanted?.attachment.nodeName ?? null);
+  if (leave !== null) return leave;
+  if (wanted === null) return planUnattached(seen);
+
+  const { nodeName } = wanted.attachment;
+  const view = seen.views.get(nodeName);
+  if (view?.engine === null || view === undefined) {
+    const code = view?.engineError?.code ?? 'refused';
+    const message = `The engine of ${nodeName} does not answer (${code}). Its node process restarts it and it serves again by itself`;
+    return waiting(seen, 'EngineSilent', message, 1_000);
+  }
+  const found = seen.attachments.find((entry) => entry.node === nodeName);
+  if (found === undefined) {
+    const spec = attachSpec(seen, wanted, cluster);
+    const message = `Opening on ${nodeName}`;
+    return {
+      ...waiting(seen, 'Opening', message, 100),
+      actions: [{ type: 'attach', node: nodeName, spec }],
+    };
+  }
+  return planAttached(seen, wanted, found);
+}
+
+function decideWanted(seen: AttachmentObservation): Wanted | null {
+  const { volume, errand, isQuiesced } = seen;
+  if (isQuiesced) return null;
+  const attachment = volume.spec.attachment ?? null;
+  if (isDeleting(volume)) {
+    // Whoever deletes a mounted volume waits for its unmount: it is served until then.
+    return attachment?.mountPath === undefined ? null : { attachment, errand: '' };
+  }
+  if (!isConditionTrue(volume.status?.conditions, 'Ready')) return null;
+  if (attachment !== null) return { attachment, errand: '' };
+  const home = volume.spec.placement?.find(
+    (entry) => seen.views.get(entry.nodeName)?.engine !== null,
+  );
+  if (errand === '' || home === undefined) return null;
+  // Stay where an errand runs already.
+  const nodeName = seen.attachments[0]?.node ?? home.nodeName;
+  return { attachment: { nodeName, frontends: [] }, errand };
+}
+
+/** Undoes what is where it should not be: unmount first, then detach. */
+function planLeaving(seen: AttachmentObservation, home: string | null): AttachmentPlan | null {
+  const actions: AttachmentAction[] = [];
+  for (const { node, mount } of seen.mounts) {
+    if (node !== home) actions.push({ type: 'unmount', node, path: mount.path });
+  }
+  for (const { node } of seen.attachments) {
+    if (node !== home) actions.push({ type: 'detach', node });
+  }
+  if (actions.length === 0) return null;
+  const nodes = actions.map((action) => action.node).join(', ');
+  return { ...waiting(seen, 'Detaching', `Leaving ${nodes}`, 50), actions };
+}
+
+function planUnattached(seen: AttachmentObservation): AttachmentPlan {
+  const reason = seen.isQuiesced ? 'Stopping' : 'NotWanted';
+  const message = seen.isQuiesced ? 'The cluster is being stopped' : 'Nobody attached the volume';
+  const isWanted = (seen.volume.spec.attachment ?? null) !== null;
+  return {
+    actions: [],
+    conditions: [{ type: 'Attached', status: 'False', reason, message }],
+    dropConditions: ['Mounted', 'Healthy'],
+    status: { attachment: null },
+    requeueAfterMs: isWanted ? 1_000 : undefined,
+  };
+}
+
+function waiting(
+  seen: AttachmentObservation,
+  reason: string,
+  message: string,
+  requeueAfterMs: number,
+): AttachmentPlan {
+  const hasMount = seen.volume.spec.attachment?.mountPath !== undefined;
+  return {
+    actions: [],
+    conditions: [{ type: 'Attached', status: 'False', reason, message }],
+    ...(hasMount ? {} : { dropConditions: ['Mounted'] }),
+    requeueAfterMs,
+  };
+}
+
+// --- attached where it should be -----------------------------------------------------------------
+
+function planAttached(
+  seen: AttachmentObservation,
+  wanted: Wanted,
+  found: FoundAttachment,
+): AttachmentPlan {
+  const { report, node } = found;
+  const { attachment } = wanted;
+  if (!hasFrontends(report, attachment)) {
+    // Frontends are chosen when a volume is opened: open it again with the ones that are wanted.
+    const mounts = seen.mounts.map(({ node: at, mount }): AttachmentAction => {
+      return { type: 'unmount', node: at, path: mount.path };
+    });
+    const message = `Opening again on ${node} with other frontends`;
+    return {
+      ...waiting(seen, 'Opening', message, 50),
+      actions: [...mounts, { type: 'detach', node }],
+    };
+  }
+  const { status } = report;
+  const actions: AttachmentAction[] = [];
+  const places = replicaPlaces(seen);
+  if (!isDeepStrictEqual(names(report.spec.replicas), names(places))) {
+    actions.push({ type: 'set-replicas', node, replicas: places });
+  }
+  const isServing = status.phase === 'serving';
+  const wantedSize = wantedBytes(seen.volume);
+  const isGrowing = isServing && status.sizeBytes < wantedSize;
+  if (isGrowing) actions.push({ type: 'grow', node, sizeBytes: wantedSize });
+  const mounting = isServing ? planMount(seen, attachment, report) : notServing(seen, report);
+  // Last: a filesystem that cannot grow online must not keep anything else from being done.
+  const expansion = isServing && !isGrowing ? planExpansion(seen, status.sizeBytes) : null;
+  const isMoving = !isServing || mounting.isMoving || wanted.errand !== '' || isGrowing;
+  const isLevelling = status.members.some((member) => member.phase !== 'in-sync');
+  return {
+    actions: [...actions, ...mounting.actions, ...(expansion === null ? [] : [expansion])],
+    conditions: [attached(node, report), healthy(report), ...mounting.conditions],
+    dropConditions: ['FilesystemGrown', ...(attachment.mountPath === undefined ? ['Mounted'] : [])],
+    status: {
+      ...(isServing ? { sizeBytes: status.sizeBytes } : {}),
+      members: status.members.map(memberStatus),
+      attachment: {
+        nodeName: node,
+        phase: status.phase,
+        reason: status.reason,
+        epoch: status.epoch,
+        frontends: report.frontends,
+        devicePath: deviceOf(report),
+        mountPath: seen.mounts.find((entry) => entry.node === node)?.mount.path ?? '',
+      },
+    },
+    requeueAfterMs: isMoving ? POLL_MOVING_MS : isLevelling ? 1_000 : POLL_STEADY_MS,
+  };
+}
+
+/** A filesystem is told of the size once; one that was made on an empty volume knows it. */
+function planExpansion(seen: AttachmentObservation, sizeBytes: number): AttachmentAction | null {
+  const { volume } = seen;
+  const found = seen.mounts.find((entry) => entry.mount.error === '');
+  if (found === undefined) return null;
+  const known =
+    volume.status?.filesystemBytes ?? (volume.spec.source === undefined ? sizeBytes : 0);
+  if (known === sizeBytes && volume.status?.filesystemBytes !== undefined) return null;
+  const { node, mount } = found;
+  const isKnown = known === sizeBytes;
+  return { type: 'expand-filesystem', node, path: mount.path, sizeBytes, isKnown };
+}
+
+function hasFrontends(report: AttachmentReport, attachment: VolumeAttachmentSpec): boolean {
+  const has = [...report.spec.frontends].sort();
+  const wants = [...new Set(attachment.frontends)].sort();
+  return isDeepStrictEqual(has, wants) && report.spec.readOnly === (attachment.readOnly ?? false);
+}
+
+function names(places: readonly ReplicaPlace[]): string[] {
+  return places.map((place) => place.replica).sort();
+}
+
+function deviceOf(report: AttachmentReport): string {
+  return report.frontends.find((entry) => entry.kind === 'fuse')?.url ?? '';
+}
+
+interface Mounting {
+  readonly actions: readonly AttachmentAction[];
+  readonly conditions: readonly ConditionDraft[];
+  readonly isMoving: boolean;
+}
+
+function notServing(seen: AttachmentObservation, report: AttachmentReport): Mounting {
+  if (seen.volume.spec.attachment?.mountPath === undefined) {
+    return { actions: [], conditions: [], isMoving: true };
+  }
+  const isMounted = seen.mounts.length > 0;
+  const message = isMounted
+    ? `Mounted; I/O waits while the volume is ${report.status.phase}`
+    : `Waiting for the volume: ${report.status.phase}`;
+  const status = isMounted ? 'True' : 'False';
+  return { actions: [], conditions: [mounted(status, 'NotServing', message)], isMoving: true };
+}
+
+function planMount(
+  seen: AttachmentObservation,
+  attachment: VolumeAttachmentSpec,
+  report: AttachmentReport,
+): Mounting {
+  const here = seen.mounts.filter((entry) => entry.node === attachment.nodeName);
+  const path = attachment.mountPath;
+  const strangers = here.filter((entry) => entry.mount.path !== path);
+  const leave = strangers.map(
+    (entry): AttachmentAction => ({ type: 'unmount', node: entry.node, path: entry.mount.path }),
+  );
+  if (path === undefined) return { actions: leave, conditions: [], isMoving: leave.length > 0 };
+  const present = here.find((entry) => entry.mount.path === path);
+  if (present !== undefined && present.mount.error === '') {
+    const message = `${present.mount.fsType} on ${present.mount.device} at ${path}`;
+    return { actions: leave, conditions: [mounted('True', 'Mounted', message)], isMoving: false };
+  }
+  const agent = seen.views.get(attachment.nodeName)?.agent ?? null;
+  if (agent === null) {
+    const message = `The node process of ${attachment.nodeName} does not answer`;
+    return {
+      actions: leave,
+      conditions: [mounted('False', 'NodeSilent', message)],
+      isMoving: true,
+    };
+  }
+  if (agent.missing.length > 0) {
+    const message = `This machine cannot mount: ${agent.missing.join(', ')}. \`holdfast doctor\` says how to get it; the volume is served over NBD`;
+    const conditions = [mounted('False', 'CapabilityMissing', message)];
+    return { actions: leave, conditions, isMoving: false };
+  }
+  const device = deviceOf(report);
+  if (device === '') {
+    const error = report.frontends.find((entry) => entry.kind === 'fuse')?.error ?? '';
+    const message = error === '' ? 'Waiting for the block device' : `No block device: ${error}`;
+    return { actions: leave, conditions: [mounted('False', 'NoDevice', message)], isMoving: true };
+  }
+  const fsType = attachment.fsType ?? seen.volume.spec.fsType ?? 'ext4';
+  return {
+    actions: [
+      ...leave,
+      {
+        type: 'mount',
+        node: attachment.nodeName,
+        device,
+        path,
+        fsType,
+        mayFormat: seen.isNeverWritten && attachment.readOnly !== true,
+        readOnly: attachment.readOnly ?? false,
+      },
+    ],
+    conditions: [mounted('Unknown', 'Mounting', `Mounting ${device} at ${path}`)],
+    isMoving: true,
+  };
+}
+
+function mounted(
+  status: ConditionDraft['status'],
+  reason: string,
+  message: string,
+): ConditionDraft {
+  return { type: 'Mounted', status, reason, message };
+}
+
+function attached(node: string, report: AttachmentReport): ConditionDraft {
+  const { phase, reason, error } = report.status;
+  if (phase === 'serving') {
+    const message = `Served by ${node}, epoch ${report.status.epoch}`;
+    return { type: 'Attached', status: 'True', reason: 'Serving', message };
+  }
+  const why = error === null ? reason : `${error.code}: ${error.message}`;
+  return {
+    type: 'Attached',
+    status: phase === 'suspended' ? 'Unknown' : 'False',
+    reason: `${phase.slice(0, 1).toUpperCase()}${phase.slice(1)}`,
+    message: `On ${node}: ${phase}${why === '' ? '' : `: ${why}`}`,
+  };
+}
+
+function healthy(report: AttachmentReport): ConditionDraft {
+  const { members, phase } = report.status;
+  const inSync = members.filter((member) => member.phase === 'in-sync').length;
+  const type = 'Healthy';
+  if (phase !== 'serving') {
+    return { type, status: 'Unknown', reason: 'NotServing', message: `The volume is ${phase}` };
+  }
+  const message = `${inSync} of ${members.length} replicas are in sync`;
+  if (inSync === members.length) return { type, status: 'True', reason: 'AllInSync', message };
+  const others = members
+    .filter((member) => member.phase !== 'in-sync')
+    .map(
+      (member) =>
+        `${member.replica} is ${member.phase}${member.reason === '' ? '' : ` (${member.reason})`}`,
+    );
+  return { type, status: 'False', reason: 'Degraded', message: `${message}: ${others.join('; ')}` };
+}
+
+function memberStatus(member: AttachmentReport['status']['members'][number]): VolumeMemberStatus {
+  const { rebuild } = member;
+  return {
+    replicaName: member.replica,
+    phase: member.phase,
+    reason: member.reason,
+    errorCode: member.errorCode,
+    ...(rebuild === null
+      ? {}
+      : {
+          rebuildPercent:
+            rebuild.segmentsTotal === 0
+              ? 100
+              : Math.floor((100 * rebuild.segmentsDone) / rebuild.segmentsTotal),
+        }),
+  };
+}
+
+/** What the placement says, without replicas that are not made yet. */
+function replicaPlaces(seen: AttachmentObservation): ReplicaPlace[] {
+  return (seen.volume.spec.placement ?? [])
+    .filter((entry) => isMade(seen, entry.replicaName) || entry.founder)
+    .map((entry) => ({
+      replica: entry.replicaName as ReplicaId,
+      node: entry.nodeName as NodeId,
+      pool: entry.poolName as PoolId,
+      engine: seen.engineAddresses[entry.nodeName] ?? '',
+    }));
+}
+
+function isMade(seen: AttachmentObservation, name: string): boolean {
+  const replica = seen.replicas.find((entry) => entry.metadata.name === name);
+  return isConditionTrue(replica?.status?.conditions, 'Ready');
+}
+
+export function attachSpec(
+  seen: AttachmentObservation,
+  wanted: { readonly attachment: VolumeAttachmentSpec },
+  cluster: ClusterId,
+): AttachSpec {
+  const { volume } = seen;
+  const { claimRef } = volume.spec;
+  return {
+    cluster,
+    volume: volume.metadata.name as VolumeId,
+    claim: claimRef === undefined ? '' : `${claimRef.namespace}/${claimRef.name}`,
+    // The size that the replicas have; growing is a step of its own, once it serves.
+    sizeBytes: currentBytes(volume, seen),
+    segmentBytes: segmentBytesOf(volume),
+    replicas: replicaPlaces(seen),
+    isolation: volume.spec.isolation ?? 'thread',
+    onQuorumLoss: volume.spec.onQuorumLoss ?? 'suspend',
+    frontends: [...new Set(wanted.attachment.frontends)],
+    readOnly: wanted.attachment.readOnly ?? false,
+    snapshot: null,
+  };
+}
+
+function currentBytes(volume: Volume, seen: AttachmentObservation): number {
+  const reported = seen.replicas.flatMap((replica) => replica.status?.sizeBytes ?? []);
+  return (
+    volume.status?.sizeBytes ?? (reported.length > 0 ? Math.max(...reported) : wantedBytes(volume))
+  );
+}

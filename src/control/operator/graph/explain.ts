@@ -1,0 +1,255 @@
+/**
+ * `explain`: the chain from a claim to the disks, link by link, the first one that is not well,
+ * since when, what happens next by itself, and what a person can do. Conditions and live reports
+ * decide;
+ * `remedies.ts` has what people can do about each reason.
+ */
+import {
+  findCondition,
+  formatDuration,
+  formatTime,
+  parseTime,
+  type AnyObject,
+  type CommonStatus,
+  type Condition,
+  type DiskPool,
+  type KindName,
+  type Replica,
+  type StorageNode,
+  type Volume,
+} from '#api/kinds/mod.ts';
+import {
+  HoldfastError,
+  type ExplainLink,
+  type Explanation,
+  type MemberStatus,
+  type ObjectName,
+} from '#api/mod.ts';
+import type { FoundAttachment } from '../cluster-observer.ts';
+import { findAttachments } from '../cluster-observer.ts';
+import type { OperatorContext } from '../reconcile.ts';
+import { findObject, isDeleting, MOVING_REASONS } from '../reconcile.ts';
+import { nodesOf } from '../volume/observe.ts';
+import { nextFor, remediesFor } from './remedies.ts';
+
+export async function explain(context: OperatorContext, subject: ObjectName): Promise<Explanation> {
+  const object = await context.client.get(subject.kind, subject);
+  const chain = await chainOf(context, object);
+  const firstFailing =
+    chain.find((link) => link.state === 'failed') ??
+    chain.find((link) => link.state === 'moving' || link.state === 'unknown') ??
+    null;
+  const name = `${nounOf(subject.kind)} ${
+    subject.namespace === undefined ? subject.name : `${subject.namespace}/${subject.name}`
+  }`;
+  return {
+    subject: name,
+    summary: summarise(context, name, firstFailing),
+    chain,
+    firstFailing,
+    next: nextFor(firstFailing),
+    remedies: remediesFor(firstFailing, subject),
+  };
+}
+
+function nounOf(kind: KindName): string {
+  return kind === 'PersistentVolumeClaim' ? 'claim' : kind.toLowerCase();
+}
+
+function summarise(context: OperatorContext, name: string, failing: ExplainLink | null): string {
+  if (failing === null) return `${name} is well`;
+  const sinceMs = failing.since === '' ? Number.NaN : parseTime(failing.since);
+  const age = Number.isNaN(sinceMs)
+    ? ''
+    : `, since ${failing.since} (${formatDuration(context.clock.wallMs() - sinceMs)})`;
+  return `${name}: ${failing.kind} ${failing.name}: ${failing.message}${age}`;
+}
+
+async function chainOf(context: OperatorContext, object: AnyObject): Promise<ExplainLink[]> {
+  switch (object.kind) {
+    case 'PersistentVolumeClaim': {
+      const own = objectLink('claim', object, object.status, ['Ready']);
+      const { volumeName } = object.spec;
+      const volume =
+        volumeName === undefined
+          ? undefined
+          : await findObject(context, 'Volume', { name: volumeName });
+      return volume === undefined ? [own] : [own, ...(await volumeChain(context, volume))];
+    }
+    case 'Volume':
+      return volumeChain(context, object);
+    case 'Replica': {
+      const volume = await findObject(context, 'Volume', { name: object.spec.volumeName });
+      const serving = volume === undefined ? undefined : await findServing(context, volume);
+      const member = serving?.report.status.members.find(
+        (entry) => entry.replica === object.metadata.name,
+      );
+      return [
+        ...(member === undefined ? [] : [memberLink(context, member)]),
+        ...(await replicaChain(context, object)),
+      ];
+    }
+    case 'Snapshot': {
+      const volume = await findObject(context, 'Volume', { name: object.spec.volumeName });
+      const own = objectLink('snapshot', object, object.status, ['Ready']);
+      return volume === undefined ? [own] : [own, ...(await volumeChain(context, volume))];
+    }
+    case 'DiskPool':
+      return poolChain(context, object);
+    case 'StorageNode':
+      return nodeChain(object);
+    case 'StorageClass':
+      return [
+        {
+          kind: 'class',
+          name: object.metadata.name,
+          state: 'ok',
+          message: object.provisioner,
+          since: '',
+        },
+      ];
+    case 'Event':
+      throw new HoldfastError('invalid-argument', 'Events explain, they are not explained', {
+        details: { field: 'kind', value: 'event', remedy: 'Ask for the object that it regards' },
+      });
+  }
+}
+
+async function findServing(
+  context: OperatorContext,
+  volume: Volume,
+): Promise<FoundAttachment | undefined> {
+  const views = await context.observer.views(nodesOf(volume), 200);
+  return findAttachments(views.values(), volume.metadata.name)[0];
+}
+
+async function volumeChain(context: OperatorContext, volume: Volume): Promise<ExplainLink[]> {
+  const links = [objectLink('volume', volume, volume.status, ['Placed', 'Ready', 'Redundant'])];
+  const attachment = volume.spec.attachment ?? null;
+  if (attachment !== null) {
+    links.push(
+      objectLink('attachment', volume, volume.status, ['Attached', 'Mounted', 'FilesystemGrown']),
+    );
+  }
+  const found = await findServing(context, volume);
+  if (found !== undefined) {
+    links.push(nexusLink(found));
+    links.push(...found.report.status.members.map((member) => memberLink(context, member)));
+  }
+  for (const entry of volume.spec.placement ?? []) {
+    const replica = await findObject(context, 'Replica', { name: entry.replicaName });
+    if (replica !== undefined) links.push(...(await replicaChain(context, replica)));
+  }
+  return links;
+}
+
+function nexusLink({ node, report }: FoundAttachment): ExplainLink {
+  const { phase, reason, waitingFor, error } = report.status;
+  const isWell = phase === 'serving';
+  const waits = waitingFor.length === 0 ? '' : `, waiting for ${waitingFor.join(', ')}`;
+  const why = error === null ? reason : `${error.code}: ${error.message}`;
+  return {
+    kind: 'nexus',
+    name: `${report.volume} on ${node}`,
+    state: isWell ? 'ok' : phase === 'failed' || phase === 'suspended' ? 'failed' : 'moving',
+    message: isWell
+      ? `serving, epoch ${report.status.epoch}`
+      : `${phase}${waits}${why === '' ? '' : `: ${why}`}`,
+    since: '',
+  };
+}
+
+function memberLink(context: OperatorContext, member: MemberStatus): ExplainLink {
+  const { rebuild } = member;
+  const parts: string[] = [member.phase];
+  if (rebuild !== null) {
+    const percent =
+      rebuild.segmentsTotal === 0
+        ? 100
+        : Math.floor((100 * rebuild.segmentsDone) / rebuild.segmentsTotal);
+    const eta = rebuild.etaMs === null ? '' : `, about ${formatDuration(rebuild.etaMs)} left`;
+    parts.push(`${rebuild.kind} rebuild at ${percent}%${eta}`);
+  }
+  if (member.reason !== '') parts.push(member.reason);
+  if (member.errorCode !== '') parts.push(member.errorCode);
+  // The nexus counts on its own clock: sinceMs is the age of the phase.
+  const since = formatTime(Math.max(0, context.clock.wallMs() - member.sinceMs));
+  return {
+    kind: 'member',
+    name: member.replica,
+    state: member.phase === 'in-sync' ? 'ok' : member.phase === 'joining' ? 'moving' : 'failed',
+    message: parts.join(': '),
+    since,
+  };
+}
+
+async function replicaChain(context: OperatorContext, replica: Replica): Promise<ExplainLink[]> {
+  const pool = await findObject(context, 'DiskPool', { name: replica.spec.poolName });
+  const own = objectLink('replica', replica, replica.status, ['Ready']);
+  if (own.state === 'ok') return [own];
+  // The cause before the effect: a replica on a silent node is not at fault.
+  return [
+    ...(pool === undefined ? [] : await poolChain(context, pool)).filter(
+      (link) => link.state !== 'ok',
+    ),
+    own,
+  ];
+}
+
+async function poolChain(context: OperatorContext, pool: DiskPool): Promise<ExplainLink[]> {
+  const node = await findObject(context, 'StorageNode', { name: pool.spec.nodeName });
+  const own = objectLink('pool', pool, pool.status, ['Ready', 'SpaceAvailable']);
+  return node === undefined ? [own] : [...nodeChain(node), own];
+}
+
+function nodeChain(node: StorageNode): ExplainLink[] {
+  return [objectLink('node', node, node.status, ['Ready'])];
+}
+
+/** The first condition that is not as it should be decides. */
+function objectLink(
+  kind: string,
+  object: AnyObject,
+  status: Pick<CommonStatus, 'conditions' | 'pendingAction'> | undefined,
+  types: readonly string[],
+): ExplainLink {
+  const { name, namespace } = object.metadata;
+  const text = namespace === undefined ? name : `${namespace}/${name}`;
+  const link = (state: ExplainLink['state'], message: string, since: string): ExplainLink => ({
+    kind,
+    name: text,
+    state,
+    message,
+    since,
+  });
+  if (isDeleting(object)) {
+    const why = findCondition(status?.conditions, 'Terminating');
+    const message = `Terminating${why === undefined ? '' : `: ${why.reason}: ${why.message}`}`;
+    return link('failed', message, object.metadata.deletionTimestamp ?? '');
+  }
+  const conditions = types.flatMap((type) => findCondition(status?.conditions, type) ?? []);
+  const first = conditions.find((condition) => condition.status !== 'True');
+  if (first !== undefined)
+    return link(stateOf(first), describe(first, status), first.lastTransitionTime);
+  const last = conditions.at(-1);
+  if (last === undefined)
+    return link('unknown', 'Not looked at yet', object.metadata.creationTimestamp ?? '');
+  return link('ok', last.message, last.lastTransitionTime);
+}
+
+function stateOf(condition: Condition): ExplainLink['state'] {
+  if (condition.status === 'Unknown') return 'unknown';
+  return MOVING_REASONS.has(condition.reason) ? 'moving' : 'failed';
+}
+
+function describe(
+  condition: Condition,
+  status: Pick<CommonStatus, 'pendingAction'> | undefined,
+): string {
+  const pending = status?.pendingAction;
+  const doing =
+    pending === undefined || pending === null
+      ? ''
+      : ` (being tried: ${pending.action} ${pending.target})`;
+  return `${condition.reason}: ${condition.message}${doing}`;
+}

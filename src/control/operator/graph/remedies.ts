@@ -1,0 +1,145 @@
+/** What happens by itself, and what a person can do, for each kind of link that is not well. */
+import type { ExplainLink, ObjectName } from '#api/mod.ts';
+
+interface Advice {
+  /** Found in the message of the link. */
+  readonly sign: RegExp;
+  readonly kinds: readonly string[];
+  readonly next: string;
+  readonly remedies: readonly string[];
+}
+
+/** The first that fits is given. */
+const ADVICE: readonly Advice[] = [
+  {
+    kinds: ['claim', 'volume', 'replica', 'snapshot', 'attachment'],
+    sign: /InUse|Mounted at/,
+    next: 'It goes as soon as nothing uses it: looked at three times a second',
+    remedies: [
+      'Unmount it: holdfast umount CLAIM',
+      'Delete its snapshots: holdfast delete snapshot NAME',
+    ],
+  },
+  {
+    kinds: ['volume', 'claim'],
+    sign: /NoPlacement/,
+    next: 'It is tried again whenever a pool or node changes, and every 2 s',
+    remedies: [
+      'Add a node or a pool, or free space in one',
+      'Uncordon: holdfast apply a StorageNode or DiskPool without unschedulable',
+      'Ask for fewer replicas with another StorageClass',
+    ],
+  },
+  {
+    kinds: ['claim'],
+    sign: /ClassMissing|ClassInvalid|OtherProvisioner/,
+    next: 'It is tried again when a StorageClass changes',
+    remedies: [
+      'Apply the class: holdfast apply -f class.yaml',
+      'See what exists: holdfast get classes',
+    ],
+  },
+  {
+    kinds: ['claim', 'volume'],
+    sign: /SourceMissing|SourceNotReady|TooSmall/,
+    next: 'It is tried again until the source is there',
+    remedies: [
+      'See what exists: holdfast get snapshots',
+      'Ask for at least the size of the source',
+    ],
+  },
+  {
+    kinds: ['attachment'],
+    sign: /CapabilityMissing/,
+    next: 'Nothing: the volume is served over NBD, and mounted when the machine allows it',
+    remedies: ['holdfast doctor says what is missing and how to get it'],
+  },
+  {
+    kinds: ['attachment'],
+    sign: /FilesystemGrown|grow|resize/i,
+    next: 'It is tried again with back-off',
+    remedies: [
+      'Where online growth is not allowed, unmount and mount again: holdfast umount, holdfast mount',
+    ],
+  },
+  {
+    kinds: ['nexus'],
+    sign: /suspended|quorum-lost/,
+    next: 'I/O goes on by itself as soon as a majority of the voters answers',
+    remedies: [
+      'Bring a node back: holdfast get nodes shows which is silent',
+      'holdfast explain node NAME',
+    ],
+  },
+  {
+    kinds: ['nexus'],
+    sign: /waiting for|waiting-for-replica/,
+    next: 'It opens by itself when one of these replicas answers: they may hold newer data',
+    remedies: ['Bring the node of that replica back: holdfast where replica NAME'],
+  },
+  {
+    kinds: ['nexus'],
+    sign: /lost-writes/,
+    next: 'Nothing: the client session is failed on purpose, it may have seen writes that are gone',
+    remedies: [
+      'Unmount and mount again; the filesystem replays its journal',
+      'Restart what used it',
+    ],
+  },
+  {
+    kinds: ['node'],
+    sign: /EngineSilent/,
+    next: 'Its node process starts the engine again within seconds; its replicas rejoin by themselves',
+    remedies: ['See logs/NODE.log and logs/NODE.engine.log in the cluster directory'],
+  },
+  {
+    kinds: ['pool'],
+    sign: /./,
+    next: 'It is opened again with back-off, at most every 10 s',
+    remedies: [
+      'Mount the disk, or correct permissions, at the directory of the pool',
+      'If the disk is gone for good, delete the replicas that it held: new ones are made elsewhere',
+    ],
+  },
+  {
+    kinds: ['replica'],
+    sign: /ReplicaMissing|ReplicaFailed|StoreForeign/,
+    next: 'The volume serves from the others; nothing is deleted by itself',
+    remedies: [
+      'Bring its files back, or let another one be made: holdfast delete replica NAME',
+      'Rebuild it from the others: holdfast volume rebuild VOLUME --replica NAME --full',
+    ],
+  },
+  {
+    kinds: ['member'],
+    sign: /rebuild|joining/,
+    next: 'It is being levelled and joins the in-sync set by itself',
+    remedies: [],
+  },
+  {
+    kinds: ['member'],
+    sign: /absent|leaving/,
+    next: 'The nexus looks for it at least every 2 s, then sends what it missed',
+    remedies: ['holdfast explain replica NAME, holdfast get nodes'],
+  },
+];
+
+function findAdvice(link: ExplainLink): Advice | undefined {
+  return ADVICE.find((entry) => entry.kinds.includes(link.kind) && entry.sign.test(link.message));
+}
+
+export function nextFor(link: ExplainLink | null): string {
+  if (link === null) return 'Nothing is to be done';
+  return findAdvice(link)?.next ?? 'It is looked at again within 5 s, with back-off after errors';
+}
+
+export function remediesFor(link: ExplainLink | null, subject: ObjectName): string[] {
+  if (link === null) return [];
+  const claim =
+    subject.kind === 'PersistentVolumeClaim'
+      ? `${subject.namespace ?? 'default'}/${subject.name}`
+      : 'CLAIM';
+  return (findAdvice(link)?.remedies ?? []).map((text) =>
+    text.replace('CLAIM', claim).replace('NAME', link.name),
+  );
+}

@@ -1,0 +1,275 @@
+/**
+ * The operator: one queue per concern, informers that feed them. Level-based: every reconciler
+ * looks at everything it needs and acts on the difference, so a lost event costs time, never
+ * correctness.
+ */
+import type { AnyObject, KindName, ObjectOf } from '#api/kinds/mod.ts';
+import { findCondition } from '#api/kinds/mod.ts';
+import { CONTROL_PLANE, type ClusterId, type HoldfastError } from '#api/mod.ts';
+import type { KubeClient, ReconcileResult } from '#control/kube/mod.ts';
+import { EventRecorder, formatKey, Informer, parseKey, WorkQueue } from '#control/kube/mod.ts';
+import type { Clock, Log, Rng } from '#host/mod.ts';
+import { reconcileAttachment } from './attachment/apply.ts';
+import { reconcileClaim } from './claim/apply.ts';
+import { ClusterObserver } from './cluster-observer.ts';
+import type { NodeAccess } from './cluster-observer.ts';
+import { reconcileNode } from './node/apply.ts';
+import { reconcilePool } from './pool/apply.ts';
+import type { OperatorContext } from './reconcile.ts';
+import { reconcileReplica } from './replica/apply.ts';
+import { reconcileSnapshot } from './snapshot/apply.ts';
+import { reconcileVolume } from './volume/apply.ts';
+
+export interface OperatorOptions {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Log;
+  readonly cluster: ClusterId;
+  /** Undefined for a node that there is no address of. */
+  readonly access: (node: string) => NodeAccess | undefined;
+}
+
+type QueueName = 'claim' | 'volume' | 'attachment' | 'replica' | 'snapshot' | 'pool' | 'node';
+
+const RECONCILERS: Readonly<
+  Record<QueueName, (context: OperatorContext, key: string) => Promise<ReconcileResult>>
+> = {
+  claim: reconcileClaim,
+  volume: reconcileVolume,
+  attachment: reconcileAttachment,
+  replica: reconcileReplica,
+  snapshot: reconcileSnapshot,
+  pool: reconcilePool,
+  node: reconcileNode,
+};
+
+export class Operator {
+  readonly context: OperatorContext;
+  readonly #options: OperatorOptions;
+  readonly #queues: Readonly<Record<QueueName, WorkQueue>>;
+  readonly #informers: {
+    readonly claims: Informer<'PersistentVolumeClaim'>;
+    readonly classes: Informer<'StorageClass'>;
+    readonly volumes: Informer<'Volume'>;
+    readonly replicas: Informer<'Replica'>;
+    readonly snapshots: Informer<'Snapshot'>;
+    readonly pools: Informer<'DiskPool'>;
+    readonly nodes: Informer<'StorageNode'>;
+  };
+  #quiesced = false;
+
+  constructor(options: OperatorOptions) {
+    this.#options = options;
+    const { client, clock, rng, log, cluster, access } = options;
+    this.context = {
+      client,
+      clock,
+      rng,
+      log,
+      cluster,
+      observer: new ClusterObserver({ clock, cluster, access }),
+      events: new EventRecorder({ client, clock, rng, log, instance: CONTROL_PLANE }),
+      isQuiesced: () => this.#quiesced,
+    };
+    this.#queues = {
+      claim: this.#createQueue('claim'),
+      volume: this.#createQueue('volume'),
+      attachment: this.#createQueue('attachment'),
+      replica: this.#createQueue('replica'),
+      snapshot: this.#createQueue('snapshot'),
+      pool: this.#createQueue('pool'),
+      node: this.#createQueue('node'),
+    };
+    this.#informers = {
+      claims: this.#createInformer('PersistentVolumeClaim', (key) => this.#add('claim', key)),
+      classes: this.#createInformer('StorageClass', () => this.#addAllClaims()),
+      volumes: this.#createInformer('Volume', (key, object) => this.#onVolume(key, object)),
+      replicas: this.#createInformer('Replica', (key, object) => this.#onReplica(key, object)),
+      snapshots: this.#createInformer('Snapshot', (key, object) => this.#onSnapshot(key, object)),
+      pools: this.#createInformer('DiskPool', (key, object, before) =>
+        this.#onPool(key, object, before),
+      ),
+      nodes: this.#createInformer('StorageNode', (key, object, before) =>
+        this.#onNode(key, object, before),
+      ),
+    };
+  }
+
+  /** Resolves when the caches are filled and work has begun. */
+  async start(): Promise<void> {
+    for (const informer of Object.values(this.#informers)) await informer.start();
+  }
+
+  /** Waits for what runs; nothing is undone. */
+  async stop(): Promise<void> {
+    for (const informer of Object.values(this.#informers)) informer.stop();
+    await Promise.all(Object.values(this.#queues).map((queue) => queue.stop()));
+  }
+
+  /** Detaches everything, the specs stay: names what is still attached after `timeoutMs`. */
+  async quiesce(timeoutMs: number): Promise<string[]> {
+    this.#quiesced = true;
+    const { clock } = this.#options;
+    const deadlineMs = clock.monotonicMs() + timeoutMs;
+    for (;;) {
+      const attached = await this.#listAttached();
+      if (attached.length === 0 || clock.monotonicMs() >= deadlineMs) return attached;
+      for (const volume of attached) this.#add('attachment', volume);
+      await clock.sleep(100);
+    }
+  }
+
+  async #listAttached(): Promise<string[]> {
+    const nodes = this.#informers.nodes.all().map((node) => node.metadata.name);
+    const views = await this.context.observer.views(nodes, 50);
+    const names = [...views.values()].flatMap((view) => [
+      ...(view.engine?.attachments ?? []).map((entry) => entry.volume as string),
+      ...(view.agent?.mounts ?? []).map((entry) => entry.volume as string),
+    ]);
+    return [...new Set(names)].sort();
+  }
+
+  #createQueue(name: QueueName): WorkQueue {
+    const { clock, rng, log } = this.#options;
+    return new WorkQueue({
+      name,
+      clock,
+      rng,
+      log,
+      concurrency: 8,
+      reconcile: (key) => RECONCILERS[name](this.context, key),
+      onFailure: (key, error, attempt) => this.#onFailure(name, key, error, attempt),
+    });
+  }
+
+  #createInformer<Kind extends KindName>(
+    kind: Kind,
+    onChange: (
+      key: string,
+      object: ObjectOf<Kind> | undefined,
+      before: ObjectOf<Kind> | undefined,
+    ) => void,
+  ): Informer<Kind> {
+    const { client, clock, log } = this.#options;
+    return new Informer({
+      kind,
+      client,
+      clock,
+      log,
+      onChange: (key, before, after) => onChange(key, after, before),
+    });
+  }
+
+  #add(queue: QueueName, key: string): void {
+    this.#queues[queue].add(key);
+  }
+
+  #addAllClaims(): void {
+    for (const claim of this.#informers.claims.all()) {
+      const { namespace, name } = claim.metadata;
+      this.#add('claim', formatKey({ name, ...(namespace === undefined ? {} : { namespace }) }));
+    }
+  }
+
+  #onVolume(key: string, volume: ObjectOf<'Volume'> | undefined): void {
+    this.#add('volume', key);
+    this.#add('attachment', key);
+    const claimRef = volume?.spec.claimRef;
+    if (claimRef !== undefined) this.#add('claim', formatKey(claimRef));
+    else if (volume === undefined) this.#addAllClaims();
+    const isGoing = volume === undefined || volume.metadata.deletionTimestamp !== undefined;
+    if (!isGoing) return;
+    for (const replica of this.#informers.replicas.all()) {
+      if (replica.spec.volumeName === key) this.#add('replica', replica.metadata.name);
+    }
+    for (const snapshot of this.#informers.snapshots.all()) {
+      if (snapshot.spec.volumeName === key) this.#add('snapshot', snapshot.metadata.name);
+    }
+  }
+
+  #onReplica(key: string, replica: ObjectOf<'Replica'> | undefined): void {
+    this.#add('replica', key);
+    if (replica === undefined) {
+      for (const volume of this.#informers.volumes.all()) {
+        const isPlaced = volume.spec.placement?.some((entry) => entry.replicaName === key);
+        const isGoing = volume.metadata.deletionTimestamp !== undefined;
+        if (isPlaced === true || isGoing) this.#add('volume', volume.metadata.name);
+      }
+      return;
+    }
+    this.#add('volume', replica.spec.volumeName);
+    this.#add('attachment', replica.spec.volumeName);
+  }
+
+  #onSnapshot(key: string, snapshot: ObjectOf<'Snapshot'> | undefined): void {
+    this.#add('snapshot', key);
+    if (snapshot !== undefined) this.#add('attachment', snapshot.spec.volumeName);
+    for (const volume of this.#informers.volumes.all()) {
+      const isSource =
+        volume.spec.source !== undefined &&
+        findCondition(volume.status?.conditions, 'Ready')?.status !== 'True';
+      const isGoing = volume.metadata.deletionTimestamp !== undefined;
+      if (isSource || isGoing) this.#add('volume', volume.metadata.name);
+    }
+  }
+
+  #onPool(
+    key: string,
+    pool: ObjectOf<'DiskPool'> | undefined,
+    before: ObjectOf<'DiskPool'> | undefined,
+  ): void {
+    this.#add('pool', key);
+    if (
+      readyOf(pool) === readyOf(before) &&
+      pool?.metadata.generation === before?.metadata.generation
+    ) {
+      return;
+    }
+    for (const replica of this.#informers.replicas.all()) {
+      if (replica.spec.poolName === key) this.#add('replica', replica.metadata.name);
+    }
+    this.#addUnplaced();
+  }
+
+  #onNode(
+    key: string,
+    node: ObjectOf<'StorageNode'> | undefined,
+    before: ObjectOf<'StorageNode'> | undefined,
+  ): void {
+    this.#add('node', key);
+    if (
+      readyOf(node) === readyOf(before) &&
+      node?.metadata.generation === before?.metadata.generation
+    ) {
+      return;
+    }
+    for (const pool of this.#informers.pools.all()) {
+      if (pool.spec.nodeName === key) this.#add('pool', pool.metadata.name);
+    }
+    for (const replica of this.#informers.replicas.all()) {
+      if (replica.spec.nodeName === key) this.#add('replica', replica.metadata.name);
+    }
+    for (const volume of this.#informers.volumes.all())
+      this.#add('attachment', volume.metadata.name);
+    this.#addUnplaced();
+  }
+
+  #addUnplaced(): void {
+    for (const volume of this.#informers.volumes.all()) {
+      const placed = volume.spec.placement?.length ?? 0;
+      if (placed < volume.spec.replicas) this.#add('volume', volume.metadata.name);
+    }
+  }
+
+  #onFailure(queue: QueueName, key: string, error: HoldfastError, attempt: number): void {
+    if (attempt !== 3) return;
+    const { name } = parseKey(key);
+    this.#options.log.error('reconcile keeps failing', { queue, name, code: error.code });
+  }
+}
+
+function readyOf(object: AnyObject | undefined): string | undefined {
+  const status = (object as { status?: { conditions?: never } } | undefined)?.status;
+  return findCondition(status?.conditions, 'Ready')?.status;
+}

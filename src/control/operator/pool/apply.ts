@@ -1,0 +1,56 @@
+import { HoldfastError, type PoolId } from '#api/mod.ts';
+import type { ReconcileResult } from '#control/kube/mod.ts';
+import { setFinalizer } from '#control/kube/mod.ts';
+import { ANNOTATION_INITIALISED, carryOut, FINALIZER_REPLICAS } from '../reconcile.ts';
+import type { OperatorContext } from '../reconcile.ts';
+import { observePool } from './observe.ts';
+import { planPool } from './plan.ts';
+import type { PoolAction } from './plan.ts';
+
+export async function reconcilePool(
+  context: OperatorContext,
+  name: string,
+): Promise<ReconcileResult> {
+  const seen = await observePool(context, name);
+  if (seen === undefined) return {};
+  const nodeName = seen.pool.spec.nodeName;
+  const key = { name };
+  return carryOut(context, 'DiskPool', key, planPool(seen), {
+    label: (action) =>
+      action.type === 'ensure' ? { action: 'open pool', target: action.directory } : null,
+    failureCondition: () => 'Ready',
+    async perform(action: PoolAction) {
+      switch (action.type) {
+        case 'add-finalizer':
+        case 'remove-finalizer':
+          return setFinalizer(
+            context.client,
+            'DiskPool',
+            key,
+            FINALIZER_REPLICAS,
+            action.type === 'add-finalizer',
+          );
+        case 'mark-initialised':
+          await context.client.patch('DiskPool', key, {
+            metadata: { annotations: { [ANNOTATION_INITIALISED]: 'true' } },
+          });
+          return;
+        case 'ensure': {
+          const { engine } = context.observer.access(nodeName);
+          const { directory, create } = action;
+          const report = await engine.call(
+            'pool.ensure',
+            { pool: name as PoolId, directory, create },
+            { timeoutMs: 30_000 },
+          );
+          context.observer.forget(nodeName);
+          if (report.error !== '') {
+            throw new HoldfastError('io-error', 'Pool did not open', {
+              details: { pool: name, directory, reason: report.error },
+            });
+          }
+        }
+      }
+    },
+  });
+}

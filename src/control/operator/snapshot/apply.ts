@@ -1,0 +1,68 @@
+import { formatTime } from '#api/kinds/mod.ts';
+import { hasCode, type SnapshotId, type VolumeId } from '#api/mod.ts';
+import type { ReconcileResult } from '#control/kube/mod.ts';
+import { changeStatus, setFinalizer } from '#control/kube/mod.ts';
+import { carryOut, FINALIZER_DATA } from '../reconcile.ts';
+import type { OperatorContext } from '../reconcile.ts';
+import { observeSnapshot } from './observe.ts';
+import { planSnapshot } from './plan.ts';
+import type { SnapshotAction } from './plan.ts';
+
+export async function reconcileSnapshot(
+  context: OperatorContext,
+  name: string,
+): Promise<ReconcileResult> {
+  const seen = await observeSnapshot(context, name);
+  if (seen === undefined) return {};
+  const key = { name };
+  const { volumeName } = seen.snapshot.spec;
+  const volume = volumeName as VolumeId;
+  const snapshot = name as SnapshotId;
+  return carryOut(context, 'Snapshot', key, planSnapshot(seen), {
+    label: (action) => {
+      if (action.type === 'create') return { action: 'take snapshot of', target: volumeName };
+      if (action.type === 'delete-data')
+        return { action: 'delete snapshot of', target: volumeName };
+      return null;
+    },
+    failureCondition: (action) => (action.type === 'delete-data' ? 'Terminating' : 'Ready'),
+    async perform(action: SnapshotAction) {
+      switch (action.type) {
+        case 'add-finalizer':
+        case 'remove-finalizer':
+          return setFinalizer(
+            context.client,
+            'Snapshot',
+            key,
+            FINALIZER_DATA,
+            action.type === 'add-finalizer',
+          );
+        case 'create': {
+          const { engine } = context.observer.access(action.node);
+          const params = { volume, snapshot };
+          const taken = await engine.call('volume.createSnapshot', params, { timeoutMs: 60_000 });
+          const creationTime = formatTime(context.clock.wallMs());
+          await changeStatus(context.client, 'Snapshot', key, (status) => ({
+            ...status,
+            creationTime,
+            epoch: taken.epoch,
+            generation: taken.n,
+          }));
+          for (const entry of seen.volume?.spec.placement ?? []) {
+            context.observer.forget(entry.nodeName);
+          }
+          return;
+        }
+        case 'delete-data': {
+          const { engine } = context.observer.access(action.node);
+          const params = { volume, snapshot };
+          try {
+            await engine.call('volume.deleteSnapshot', params, { timeoutMs: 120_000 });
+          } catch (error) {
+            if (!hasCode(error, 'not-found')) throw error;
+          }
+        }
+      }
+    },
+  });
+}

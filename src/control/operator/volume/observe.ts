@@ -1,0 +1,130 @@
+import type { Replica, Snapshot, Volume } from '#api/kinds/mod.ts';
+import { findCondition, isConditionTrue } from '#api/kinds/mod.ts';
+import type { PoolCandidate } from '#control/sched/mod.ts';
+import { formatHex } from '#lib/mod.ts';
+import type { FoundAttachment } from '../cluster-observer.ts';
+import { findAttachments } from '../cluster-observer.ts';
+import { findObject, isDeleting, LABEL_VOLUME } from '../reconcile.ts';
+import type { OperatorContext } from '../reconcile.ts';
+
+export interface VolumeSource {
+  readonly snapshotName: string;
+  readonly snapshot: Snapshot | undefined;
+  readonly volume: Volume | undefined;
+}
+
+export interface VolumeObservation {
+  readonly volume: Volume;
+  readonly replicas: readonly Replica[];
+  readonly pools: readonly PoolCandidate[];
+  readonly snapshots: readonly Snapshot[];
+  /** Null for a volume that is born empty. */
+  readonly source: VolumeSource | null;
+  /** Volumes that are being born from snapshots of this one. */
+  readonly dependents: readonly string[];
+  readonly attachments: readonly FoundAttachment[];
+  /** Fresh names for replicas, never used before. */
+  readonly freshNames: readonly string[];
+}
+
+/**
+ * Nodes that may know something of a volume: its replicas' and where it is or should be attached.
+ */
+export function nodesOf(volume: Volume): string[] {
+  const nodes = (volume.spec.placement ?? []).map((entry) => entry.nodeName);
+  for (const node of [volume.spec.attachment?.nodeName, volume.status?.attachment?.nodeName]) {
+    if (node !== undefined) nodes.push(node);
+  }
+  return [...new Set(nodes)];
+}
+
+/** The snapshot that a clone of a whole volume is made through. */
+export function sourceSnapshotName(volume: Volume): string {
+  return `${volume.metadata.name.slice(0, 56)}-origin`;
+}
+
+export async function observeVolume(
+  context: OperatorContext,
+  name: string,
+): Promise<VolumeObservation | undefined> {
+  const volume = await findObject(context, 'Volume', { name });
+  if (volume === undefined) return undefined;
+  const { client, observer, rng } = context;
+  const labels = { [LABEL_VOLUME]: name };
+  const replicas = (await client.list('Replica', { labels })).items;
+  const snapshots = (await client.list('Snapshot')).items;
+  const own = snapshots.filter((snapshot) => snapshot.spec.volumeName === name);
+  const views = await observer.views(nodesOf(volume), 300);
+  return {
+    volume,
+    replicas,
+    pools: await observePools(context),
+    snapshots: own,
+    source: await findSource(context, volume),
+    dependents: await findDependents(context, new Set(own.map((entry) => entry.metadata.name))),
+    attachments: findAttachments(views.values(), name),
+    freshNames: Array.from(
+      { length: volume.spec.replicas },
+      () => `${name.slice(0, 56)}-${formatHex(rng.bytes(3))}`,
+    ),
+  };
+}
+
+async function findSource(context: OperatorContext, volume: Volume): Promise<VolumeSource | null> {
+  const { source } = volume.spec;
+  if (source === undefined) return null;
+  const snapshotName = 'snapshotName' in source ? source.snapshotName : sourceSnapshotName(volume);
+  const snapshot = await findObject(context, 'Snapshot', { name: snapshotName });
+  const volumeName = 'volumeName' in source ? source.volumeName : snapshot?.spec.volumeName;
+  return {
+    snapshotName,
+    snapshot,
+    volume:
+      volumeName === undefined
+        ? undefined
+        : await findObject(context, 'Volume', { name: volumeName }),
+  };
+}
+
+async function findDependents(
+  context: OperatorContext,
+  snapshots: ReadonlySet<string>,
+): Promise<string[]> {
+  const { items } = await context.client.list('Volume');
+  return items
+    .filter((other) => {
+      const { source } = other.spec;
+      if (source === undefined || isConditionTrue(other.status?.conditions, 'Ready')) return false;
+      const through = 'snapshotName' in source ? source.snapshotName : sourceSnapshotName(other);
+      return snapshots.has(through);
+    })
+    .map((other) => other.metadata.name);
+}
+
+/**
+ * All pools as the scheduler wants them: from the objects, so that a decision can be read from
+ * them.
+ */
+export async function observePools(context: OperatorContext): Promise<PoolCandidate[]> {
+  const { client } = context;
+  const [pools, nodes, replicas] = await Promise.all([
+    client.list('DiskPool'),
+    client.list('StorageNode'),
+    client.list('Replica'),
+  ]);
+  return pools.items.map((pool) => {
+    const node = nodes.items.find((entry) => entry.metadata.name === pool.spec.nodeName);
+    const ready = findCondition(pool.status?.conditions, 'Ready');
+    return {
+      pool: pool.metadata.name,
+      node: pool.spec.nodeName,
+      isNodeReady: isConditionTrue(node?.status?.conditions, 'Ready'),
+      isNodeCordoned: node?.spec.unschedulable === true,
+      isPoolCordoned: pool.spec.unschedulable === true || isDeleting(pool),
+      error: ready?.status === 'True' ? '' : (ready?.message ?? 'it was not opened yet'),
+      freeBytes: pool.status?.freeBytes ?? 0,
+      totalBytes: pool.status?.capacityBytes ?? 0,
+      replicas: replicas.items.filter((entry) => entry.spec.poolName === pool.metadata.name).length,
+    };
+  });
+}

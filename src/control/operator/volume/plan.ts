@@ -1,0 +1,379 @@
+import type {
+  ConditionDraft,
+  Replica,
+  ReplicaPlacement,
+  Snapshot,
+  Volume,
+  VolumeStatus,
+} from '#api/kinds/mod.ts';
+import {
+  API_VERSION,
+  chooseSegmentBytes,
+  formatQuantity,
+  isConditionTrue,
+  parseQuantity,
+} from '#api/kinds/mod.ts';
+import { formatRefusal, placeReplicas } from '#control/sched/mod.ts';
+import type { Plan } from '../reconcile.ts';
+import {
+  ANNOTATION_INITIALISED,
+  FINALIZER_REPLICAS,
+  hasAnnotation,
+  hasFinalizer,
+  isDeleting,
+  LABEL_CLONE,
+  LABEL_VOLUME,
+  POLL_MOVING_MS,
+  POLL_STEADY_MS,
+} from '../reconcile.ts';
+import type { VolumeObservation } from './observe.ts';
+
+export type VolumeAction =
+  | { readonly type: 'add-finalizer' }
+  | { readonly type: 'remove-finalizer' }
+  /** The whole new placement, in one write that fails if the volume changed meanwhile. */
+  | { readonly type: 'place'; readonly placement: readonly ReplicaPlacement[] }
+  | { readonly type: 'create-replica'; readonly replica: Replica }
+  | { readonly type: 'delete-replica'; readonly name: string }
+  | { readonly type: 'create-snapshot'; readonly snapshot: Snapshot }
+  | { readonly type: 'delete-snapshot'; readonly name: string };
+
+type VolumePlan = Plan<VolumeAction, VolumeStatus>;
+
+export function planVolume(seen: VolumeObservation): VolumePlan {
+  const { volume } = seen;
+  if (isDeleting(volume)) return planDeletion(seen);
+  const actions: VolumeAction[] = [];
+  if (!hasFinalizer(volume, FINALIZER_REPLICAS)) actions.push({ type: 'add-finalizer' });
+  const placement = volume.spec.placement ?? [];
+  if (placement.length === 0) return planFounders(seen, actions);
+
+  for (const entry of placement) {
+    if (seen.replicas.every((replica) => replica.metadata.name !== entry.replicaName)) {
+      actions.push({ type: 'create-replica', replica: replicaObject(volume, entry, placement) });
+    }
+  }
+  const founders = placement.filter((entry) => entry.founder);
+  const missing = founders.filter((entry) => !isMade(seen, entry.replicaName));
+  if (missing.length > 0 && !isConditionTrue(volume.status?.conditions, 'Ready')) {
+    return {
+      actions,
+      conditions: [placed(placement), waitingForReplicas(seen, missing)],
+      requeueAfterMs: POLL_MOVING_MS,
+    };
+  }
+  const change = planPlacementChange(seen, placement);
+  return {
+    actions: [...actions, ...change.actions],
+    conditions: [
+      placed(placement),
+      { type: 'Ready', status: 'True', reason: 'ReplicasMade', message: 'Can be attached' },
+      change.condition,
+    ],
+    requeueAfterMs: change.requeueAfterMs,
+  };
+}
+
+function isMade(seen: VolumeObservation, name: string): boolean {
+  const replica = seen.replicas.find((entry) => entry.metadata.name === name);
+  return replica !== undefined && hasAnnotation(replica, ANNOTATION_INITIALISED);
+}
+
+function placed(placement: readonly ReplicaPlacement[]): ConditionDraft {
+  const where = placement.map((entry) => entry.poolName).join(', ');
+  return { type: 'Placed', status: 'True', reason: 'Placed', message: `In ${where}` };
+}
+
+function waitingForReplicas(
+  seen: VolumeObservation,
+  missing: readonly ReplicaPlacement[],
+): ConditionDraft {
+  const reasons = missing.map((entry) => {
+    const replica = seen.replicas.find((object) => object.metadata.name === entry.replicaName);
+    const ready = replica?.status?.conditions?.find((condition) => condition.type === 'Ready');
+    return `${entry.poolName}: ${ready?.message ?? 'not made yet'}`;
+  });
+  const message = `Waiting for replicas: ${reasons.join('; ')}`;
+  return { type: 'Ready', status: 'False', reason: 'ReplicasMissing', message };
+}
+
+// --- first placement -----------------------------------------------------------------------------
+
+function planFounders(seen: VolumeObservation, actions: VolumeAction[]): VolumePlan {
+  if (seen.source !== null) return planClone(seen, actions);
+  const { volume, pools, freshNames } = seen;
+  const sizeBytes = parseQuantity('spec.size', volume.spec.size);
+  const result = placeReplicas(pools, {
+    sizeBytes,
+    count: volume.spec.replicas,
+    takenNodes: [],
+  });
+  if (!result.ok) {
+    const message = formatRefusal(result);
+    return {
+      actions,
+      conditions: [
+        { type: 'Placed', status: 'False', reason: 'NoPlacement', message },
+        { type: 'Ready', status: 'False', reason: 'NoPlacement', message },
+      ],
+      requeueAfterMs: 2_000,
+    };
+  }
+  const placement = result.picks.map((pick, index) => ({
+    replicaName: freshNames[index] as string,
+    poolName: pick.pool,
+    nodeName: pick.node,
+    founder: true,
+  }));
+  return {
+    actions: [...actions, { type: 'place', placement }],
+    conditions: [placed(placement)],
+    requeueAfterMs: 50,
+  };
+}
+
+/** A clone begins in the pools where its source lies: it shares the frozen layers there. */
+function planClone(seen: VolumeObservation, actions: VolumeAction[]): VolumePlan {
+  const { volume, source, freshNames } = seen;
+  if (source === null) return { actions, conditions: [] };
+  const wait = (reason: string, message: string): VolumePlan => ({
+    actions,
+    conditions: [{ type: 'Ready', status: 'False', reason, message }],
+    requeueAfterMs: POLL_MOVING_MS,
+  });
+  if (source.volume === undefined) {
+    return wait('SourceMissing', 'The volume or snapshot to be cloned does not exist');
+  }
+  if (source.snapshot === undefined) {
+    if (!('volumeName' in (volume.spec.source ?? {}))) {
+      return wait('SourceMissing', `There is no snapshot ${source.snapshotName}`);
+    }
+    const snapshot: Snapshot = {
+      apiVersion: API_VERSION,
+      kind: 'Snapshot',
+      metadata: {
+        name: source.snapshotName,
+        labels: { [LABEL_CLONE]: volume.metadata.name },
+      },
+      spec: { volumeName: source.volume.metadata.name },
+    };
+    actions.push({ type: 'create-snapshot', snapshot });
+    return wait('SourceNotReady', 'A snapshot of the source is being taken');
+  }
+  const holders = source.snapshot.status?.replicas ?? [];
+  if (source.snapshot.status?.readyToUse !== true || holders.length === 0) {
+    return wait('SourceNotReady', `Waiting for snapshot ${source.snapshotName}`);
+  }
+  const sizeBytes = parseQuantity('spec.size', volume.spec.size);
+  const sourceBytes = source.snapshot.status.sizeBytes ?? 0;
+  if (sizeBytes < sourceBytes) {
+    const message = `The source has ${formatQuantity(sourceBytes)}: ask for that or more`;
+    return wait('TooSmall', message);
+  }
+  const placement = (source.volume.spec.placement ?? [])
+    .filter((entry) => holders.includes(entry.replicaName))
+    .slice(0, volume.spec.replicas)
+    .map((entry, index) => ({
+      replicaName: freshNames[index] as string,
+      poolName: entry.poolName,
+      nodeName: entry.nodeName,
+      founder: true,
+      cloneOf: { replicaName: entry.replicaName, snapshotName: source.snapshotName },
+    }));
+  if (placement.length === 0) {
+    return wait('SourceNotReady', 'No replica of the source holds the snapshot now');
+  }
+  return {
+    actions: [...actions, { type: 'place', placement }],
+    conditions: [placed(placement)],
+    requeueAfterMs: 50,
+  };
+}
+
+function replicaObject(
+  volume: Volume,
+  entry: ReplicaPlacement,
+  placement: readonly ReplicaPlacement[],
+): Replica {
+  const sizeBytes = volume.status?.sizeBytes ?? parseQuantity('spec.size', volume.spec.size);
+  const founders = placement.filter((other) => other.founder).map((other) => other.replicaName);
+  return {
+    apiVersion: API_VERSION,
+    kind: 'Replica',
+    metadata: {
+      name: entry.replicaName,
+      labels: { [LABEL_VOLUME]: volume.metadata.name },
+      ownerReferences: [
+        {
+          apiVersion: API_VERSION,
+          kind: 'Volume',
+          name: volume.metadata.name,
+          uid: volume.metadata.uid ?? '',
+          controller: true,
+          blockOwnerDeletion: true,
+        },
+      ],
+    },
+    spec: {
+      volumeName: volume.metadata.name,
+      nodeName: entry.nodeName,
+      poolName: entry.poolName,
+      size: formatQuantity(sizeBytes),
+      segmentSize: formatQuantity(segmentBytesOf(volume)),
+      ...(entry.founder ? { founders } : {}),
+      ...(entry.cloneOf === undefined ? {} : { cloneOf: entry.cloneOf }),
+    },
+  };
+}
+
+export function segmentBytesOf(volume: Volume): number {
+  if (volume.spec.segmentSize !== undefined) {
+    return parseQuantity('spec.segmentSize', volume.spec.segmentSize);
+  }
+  return chooseSegmentBytes(parseQuantity('spec.size', volume.spec.size));
+}
+
+// --- later changes -------------------------------------------------------------------------------
+
+interface PlacementChange {
+  readonly actions: readonly VolumeAction[];
+  readonly condition: ConditionDraft;
+  readonly requeueAfterMs: number;
+}
+
+/** Lets go of replicas that are being deleted, and places more when there are too few. */
+function planPlacementChange(
+  seen: VolumeObservation,
+  placement: readonly ReplicaPlacement[],
+): PlacementChange {
+  const { volume, replicas } = seen;
+  const leaving = placement.find((entry) =>
+    replicas.some((object) => object.metadata.name === entry.replicaName && isDeleting(object)),
+  );
+  if (leaving !== undefined) {
+    const inSync = inSyncReplicas(seen).filter((name) => name !== leaving.replicaName);
+    if (inSync.length === 0) {
+      // *Never delete the last copy*.
+      const message = `${leaving.replicaName} is kept: no other replica is known to be in sync`;
+      return redundant('False', 'LastCopy', message, POLL_MOVING_MS);
+    }
+    const rest = placement.filter((entry) => entry !== leaving);
+    return {
+      ...redundant('False', 'Replacing', `${leaving.replicaName} leaves`, POLL_MOVING_MS),
+      actions: [{ type: 'place', placement: rest }],
+    };
+  }
+  const lacking = volume.spec.replicas - placement.length;
+  if (lacking < 0) return planScaleDown(seen, placement);
+  if (lacking === 0) {
+    return redundant('True', 'AsWanted', `${placement.length} replicas`, POLL_STEADY_MS);
+  }
+  const result = placeReplicas(seen.pools, {
+    sizeBytes: parseQuantity('spec.size', volume.spec.size),
+    count: lacking,
+    takenNodes: placement.map((entry) => entry.nodeName),
+  });
+  if (!result.ok) return redundant('False', 'NoPlacement', formatRefusal(result), 2_000);
+  const added = result.picks.map((pick, index) => ({
+    replicaName: seen.freshNames[index] as string,
+    poolName: pick.pool,
+    nodeName: pick.node,
+    founder: false,
+  }));
+  return {
+    ...redundant('False', 'Replacing', `${added.length} replicas are being added`, 50),
+    actions: [{ type: 'place', placement: [...placement, ...added] }],
+  };
+}
+
+function planScaleDown(
+  seen: VolumeObservation,
+  placement: readonly ReplicaPlacement[],
+): PlacementChange {
+  const inSync = inSyncReplicas(seen);
+  const last =
+    placement.findLast((entry) => !inSync.includes(entry.replicaName)) ?? placement.at(-1);
+  const others = inSync.filter((name) => name !== last?.replicaName);
+  if (last === undefined || others.length < seen.volume.spec.replicas) {
+    const message = 'Fewer replicas are wanted: waiting until the others are in sync';
+    return redundant('False', 'Shrinking', message, POLL_MOVING_MS);
+  }
+  return {
+    ...redundant('False', 'Shrinking', `${last.replicaName} leaves`, POLL_MOVING_MS),
+    actions: [{ type: 'delete-replica', name: last.replicaName }],
+  };
+}
+
+function redundant(
+  status: ConditionDraft['status'],
+  reason: string,
+  message: string,
+  requeueAfterMs: number,
+): PlacementChange {
+  const condition = { type: 'Redundant', status, reason, message };
+  return { actions: [], condition, requeueAfterMs };
+}
+
+/** As the nexus that serves the volume says; nobody else knows. */
+export function inSyncReplicas(seen: Pick<VolumeObservation, 'attachments'>): string[] {
+  const serving = seen.attachments.find((entry) => entry.report.status.phase === 'serving');
+  const members = serving?.report.status.members ?? [];
+  return members.filter((member) => member.phase === 'in-sync').map((member) => member.replica);
+}
+
+// --- deletion ------------------------------------------------------------------------------------
+
+function planDeletion(seen: VolumeObservation): VolumePlan {
+  const { volume, replicas, snapshots, dependents, attachments } = seen;
+  if (!hasFinalizer(volume, FINALIZER_REPLICAS)) return { actions: [], conditions: [] };
+  const wait = (reason: string, message: string): VolumePlan => ({
+    actions: [],
+    conditions: [{ type: 'Terminating', status: 'True', reason, message }],
+    requeueAfterMs: POLL_MOVING_MS,
+  });
+  const mountPath = volume.spec.attachment?.mountPath;
+  if (mountPath !== undefined) {
+    const node = volume.spec.attachment?.nodeName ?? '';
+    return wait('InUse', `Mounted at ${mountPath} on ${node}: unmount it first (holdfast umount)`);
+  }
+  if (dependents.length > 0) {
+    return wait('InUse', `Volumes are being made from it: ${dependents.join(', ')}`);
+  }
+  const kept = snapshots.filter(
+    (snapshot) => !isDeleting(snapshot) && snapshot.metadata.labels?.[LABEL_CLONE] === undefined,
+  );
+  if (kept.length > 0) {
+    const names = kept.map((snapshot) => snapshot.metadata.name).join(', ');
+    return wait('InUse', `It has snapshots: ${names}. Delete them first`);
+  }
+  if (attachments.length > 0) {
+    return wait('Detaching', `Attached to ${attachments.map((entry) => entry.node).join(', ')}`);
+  }
+  const actions: VolumeAction[] = [
+    ...snapshots
+      .filter((snapshot) => !isDeleting(snapshot))
+      .map(({ metadata }) => ({ type: 'delete-snapshot', name: metadata.name }) as const),
+    ...replicas
+      .filter((replica) => !isDeleting(replica))
+      .map(({ metadata }) => ({ type: 'delete-replica', name: metadata.name }) as const),
+  ];
+  if (replicas.length === 0 && snapshots.length === 0) {
+    const origin = originOf(seen);
+    return { actions: [...origin, { type: 'remove-finalizer' }], conditions: [] };
+  }
+  const stuck = replicas.flatMap((replica) =>
+    (replica.status?.conditions ?? [])
+      .filter((condition) => condition.type === 'Terminating')
+      .map((condition) => `${replica.metadata.name}: ${condition.message}`),
+  );
+  const why = stuck.length === 0 ? '' : `: ${stuck.join('; ')}`;
+  const message = `Deleting ${replicas.length} replicas${why}`;
+  return { ...wait('DeletingReplicas', message), actions };
+}
+
+/** The snapshot that was taken of the source only to make this clone. */
+function originOf({ source }: VolumeObservation): VolumeAction[] {
+  const snapshot = source?.snapshot;
+  if (snapshot?.metadata.labels?.[LABEL_CLONE] === undefined) return [];
+  return [{ type: 'delete-snapshot', name: snapshot.metadata.name }];
+}

@@ -1,0 +1,334 @@
+/**
+ * Engine: what runs on a node (design.md §2). It owns the pools, hosts the replicas of volumes that
+ * are attached elsewhere, runs the volumes that are attached here, and answers the engine RPC.
+ *
+ * Invariants
+ * - A replica is open in one place: here, or in the runner of its volume while that is attached.
+ * - One change at a time for each volume and each replica; different ones do not wait for each
+ *   other.
+ */
+import {
+  type AttachmentReport,
+  type AttachSpec,
+  type ClusterId,
+  CONTROL_PLANE,
+  type EngineMethods,
+  type Handlers,
+  HoldfastError,
+  type Incarnation,
+  type MembershipRecord,
+  type NodeId,
+  type ParamsOf,
+  parseId,
+  type ReplicaId,
+  type ReplicaReport,
+  type VolumeId,
+} from '#api/mod.ts';
+import type { Host } from '#host/mod.ts';
+import { KeyedMutex } from '#lib/mod.ts';
+import { AttachmentStore } from './attachment-store.ts';
+import { PoolRegistry } from './pool-registry.ts';
+import { ReplicaHost } from './replica-host.ts';
+import type { VolumeRunner } from './volume-methods.ts';
+import type { VolumeSettings } from './volume-service.ts';
+
+export interface EngineOptions {
+  readonly host: Host;
+  readonly node: NodeId;
+  readonly cluster: ClusterId;
+  readonly version: string;
+  readonly processId: number;
+  /** Prefix of every socket of this node. */
+  readonly socketPrefix: string;
+  readonly stateDirectory: string;
+  readonly controllerAddress: string;
+  /** Makes the runner of a volume, in a thread of its own or in this one. */
+  readonly createRunner: (settings: VolumeSettings, onExit: (error: Error) => void) => VolumeRunner;
+  readonly onStop: () => void;
+}
+
+interface Attachment {
+  readonly spec: AttachSpec;
+  readonly runner: VolumeRunner;
+  readonly localReplica: ReplicaId | null;
+}
+
+export class Engine {
+  readonly #options: EngineOptions;
+  readonly #pools: PoolRegistry;
+  readonly #replicas: ReplicaHost;
+  readonly #store: AttachmentStore;
+  readonly #attached = new Map<VolumeId, Attachment>();
+  readonly #mutex = new KeyedMutex();
+
+  constructor(options: EngineOptions) {
+    this.#options = options;
+    const { host, cluster, stateDirectory } = options;
+    this.#pools = new PoolRegistry(host, cluster, `${stateDirectory}/pools.json`);
+    this.#replicas = new ReplicaHost(host);
+    this.#store = new AttachmentStore(host.disk, `${stateDirectory}/attachments`);
+  }
+
+  /** Opens what was here before, and serves the volumes that were attached here. */
+  async start(): Promise<void> {
+    const { host, stateDirectory, socketPrefix } = this.#options;
+    await host.disk.makeDirectory(stateDirectory);
+    await this.#replicas.listen({ kind: 'unix', path: `${socketPrefix}.peer` });
+    await this.#pools.load();
+    await this.#openReplicas();
+    for (const spec of await this.#store.load()) void this.#resume(spec);
+  }
+
+  readonly handlers: Handlers<EngineMethods> = {
+    'engine.describe': async () => ({
+      node: this.#options.node,
+      cluster: this.#options.cluster,
+      version: this.#options.version,
+      pid: this.#options.processId,
+      pools: await this.#pools.reports((replica) => this.#findReport(replica)),
+      attachments: await Promise.all(
+        [...this.#attached.keys()].map((volume) => this.#report(volume)),
+      ),
+    }),
+    'pool.ensure': async ({ pool, directory, create }) => {
+      const opened = await this.#pools.ensure(parseId('pool', pool), directory, create);
+      if (opened) await this.#openReplicas();
+      const reports = await this.#pools.reports((replica) => this.#findReport(replica));
+      const report = reports.find((candidate) => candidate.pool === pool);
+      if (!report)
+        throw new HoldfastError('not-found', 'No such pool on this node', { details: { pool } });
+      return report;
+    },
+    'replica.create': (params) => this.#createReplica(params),
+    'replica.delete': async ({ replica }) => {
+      await this.#deleteReplica(parseId('replica', replica));
+      return {};
+    },
+    'replica.describe': async ({ replica }) => this.#describeReplica(parseId('replica', replica)),
+    'replica.scrub': async ({ replica, budgetBlocks }) => {
+      const hosted = this.#replicas.find(parseId('replica', replica));
+      if (hosted) return hosted.scrub(budgetBlocks);
+      throw new HoldfastError('in-use', 'Replica belongs to an attached volume', {
+        details: { replica, remedy: 'Scrub the volume instead' },
+      });
+    },
+    'volume.attach': (spec) => this.#attach(spec, false),
+    'volume.detach': async ({ volume }) => {
+      await this.#detach(parseId('volume', volume));
+      return {};
+    },
+    'volume.describe': ({ volume }) => this.#report(volume),
+    'volume.setReplicas': async ({ volume, replicas }) => {
+      const attachment = this.#get(volume);
+      await attachment.runner.call('volume.replicas', { replicas });
+      const spec = { ...attachment.spec, replicas };
+      this.#attached.set(volume, { ...attachment, spec });
+      await this.#store.put(spec);
+      return this.#report(volume);
+    },
+    'volume.createSnapshot': (params) =>
+      this.#get(params.volume).runner.call('volume.createSnapshot', params),
+    'volume.deleteSnapshot': (params) =>
+      this.#get(params.volume).runner.call('volume.deleteSnapshot', params),
+    'volume.grow': async (params) => {
+      const attachment = this.#get(params.volume);
+      const report = await attachment.runner.call('volume.grow', params);
+      const spec = { ...attachment.spec, sizeBytes: params.sizeBytes };
+      this.#attached.set(params.volume, { ...attachment, spec });
+      await this.#store.put(spec);
+      return report;
+    },
+    'volume.rebuild': (params) => this.#get(params.volume).runner.call('volume.rebuild', params),
+    'volume.scrub': (params) => this.#get(params.volume).runner.call('volume.scrub', params),
+    'volume.trace': (params) => this.#get(params.volume).runner.call('volume.trace', params),
+    'engine.stop': async () => {
+      await this.stop();
+      this.#options.onStop();
+      return {};
+    },
+  };
+
+  /** A planned end: filesystems stay mounted and wait for the next engine. */
+  async stop(): Promise<void> {
+    await Promise.all(
+      [...this.#attached.values()].map(({ runner }) => runner.call('volume.handOver', {})),
+    );
+    this.#attached.clear();
+    await this.#replicas.close();
+    await this.#pools.close();
+  }
+
+  // --- replicas --------------------------------------------------------------------------------
+
+  /** Opens every replica that is neither open nor run by its volume. */
+  async #openReplicas(): Promise<void> {
+    for (const pool of this.#pools.opened()) {
+      for (const { identity, directory, error } of await pool.listReplicas()) {
+        if (!error) await this.#openReplica(identity.replica, directory);
+      }
+    }
+  }
+
+  #openReplica(replica: ReplicaId, directory: string): Promise<void> {
+    return this.#mutex.run(replica, async () => {
+      if (this.#replicas.find(replica) || this.#runnerOf(replica)) return;
+      try {
+        const found = await this.#pools.find(replica);
+        if (found) this.#replicas.add(await found.pool.openReplica(replica), directory);
+      } catch (error) {
+        if (!HoldfastError.is(error)) throw error;
+        this.#options.host.log.error('Replica did not open', {
+          replica,
+          error,
+          details: error.details,
+        });
+      }
+    });
+  }
+
+  #runnerOf(replica: ReplicaId): VolumeRunner | undefined {
+    return [...this.#attached.values()].find(({ localReplica }) => localReplica === replica)
+      ?.runner;
+  }
+
+  async #describeReplica(replica: ReplicaId): Promise<ReplicaReport> {
+    const report = await this.#findReport(replica);
+    if (report) return report;
+    throw new HoldfastError('not-found', 'Replica is not open on this node', {
+      details: { replica },
+    });
+  }
+
+  async #findReport(replica: ReplicaId): Promise<ReplicaReport | null> {
+    const runner = this.#runnerOf(replica);
+    if (runner) return runner.call('volume.replica', {});
+    return this.#replicas.find(replica) ? this.#replicas.report(replica) : null;
+  }
+
+  async #createReplica(params: ParamsOf<EngineMethods, 'replica.create'>): Promise<ReplicaReport> {
+    const { identity, sizeBytes, founders, cloneOf } = params;
+    const replica = parseId<ReplicaId>('replica', identity.replica);
+    const existing = await this.#findReport(replica);
+    if (existing) return existing;
+    const pool = this.#pools.get(parseId('pool', params.pool));
+    await pool.createReplica({
+      identity,
+      sizeBytes,
+      record: founders === null ? null : foundingRecord(founders),
+      ...(cloneOf === null ? {} : { cloneOf }),
+    });
+    const found = await this.#pools.find(replica);
+    await this.#openReplica(replica, found?.summary.directory ?? '');
+    return this.#describeReplica(replica);
+  }
+
+  async #deleteReplica(replica: ReplicaId): Promise<void> {
+    if (this.#runnerOf(replica)) {
+      throw new HoldfastError('in-use', 'Replica belongs to an attached volume', {
+        details: { replica, remedy: 'Detach the volume, or remove the replica from it' },
+      });
+    }
+    await this.#mutex.run(replica, async () => {
+      await this.#replicas.release(replica);
+      const found = await this.#pools.find(replica);
+      if (found) await found.pool.deleteReplica(replica);
+    });
+  }
+
+  // --- attachments -----------------------------------------------------------------------------
+
+  #get(volume: VolumeId): Attachment {
+    const attachment = this.#attached.get(parseId('volume', volume));
+    if (attachment) return attachment;
+    throw new HoldfastError('not-found', 'Volume is not attached to this node', {
+      details: { volume },
+    });
+  }
+
+  async #report(volume: VolumeId): Promise<AttachmentReport> {
+    return this.#get(volume).runner.call('volume.report', {});
+  }
+
+  async #attach(spec: AttachSpec, resume: boolean): Promise<AttachmentReport> {
+    parseId('volume', spec.volume);
+    await this.#mutex.run(spec.volume, async () => {
+      if (this.#attached.has(spec.volume)) return;
+      const local = spec.replicas.find(({ node }) => node === this.#options.node)?.replica ?? null;
+      const found = local === null ? undefined : await this.#pools.find(local);
+      if (local !== null) await this.#replicas.release(local);
+      const runner = this.#options.createRunner(
+        this.#settings(spec, found?.summary.directory ?? null),
+        (error) => this.#onRunnerExit(spec, error),
+      );
+      this.#attached.set(spec.volume, { spec, runner, localReplica: local });
+      try {
+        await runner.call('volume.start', { resume });
+        await this.#store.put(spec);
+      } catch (error) {
+        await this.#drop(spec.volume);
+        throw error;
+      }
+    });
+    return this.#report(spec.volume);
+  }
+
+  #settings(spec: AttachSpec, localDirectory: string | null): VolumeSettings {
+    const { node, processId, socketPrefix, stateDirectory, controllerAddress } = this.#options;
+    return {
+      spec,
+      node,
+      processId,
+      socketPrefix,
+      stateDirectory,
+      controllerAddress,
+      localDirectory,
+    };
+  }
+
+  async #detach(volume: VolumeId): Promise<void> {
+    await this.#mutex.run(volume, async () => {
+      if (this.#attached.has(volume)) await this.#drop(volume);
+      await this.#store.remove(volume);
+    });
+  }
+
+  /** Ends the runner in order and takes the local replica back. */
+  async #drop(volume: VolumeId): Promise<void> {
+    const attachment = this.#get(volume);
+    await attachment.runner.call('volume.stop', {});
+    this.#attached.delete(volume);
+    await this.#openReplicas();
+  }
+
+  async #resume(spec: AttachSpec): Promise<void> {
+    try {
+      await this.#attach(spec, true);
+    } catch (error) {
+      if (!HoldfastError.is(error)) throw error;
+      this.#options.host.log.warn('Attachment was not resumed', { volume: spec.volume, error });
+      if (error.code === 'fenced') await this.#store.remove(spec.volume);
+    }
+  }
+
+  /** One volume's thread died: the others do not notice, and it is served again. */
+  #onRunnerExit(spec: AttachSpec, error: Error): void {
+    if (!this.#attached.delete(spec.volume)) return;
+    this.#options.host.log.error('Volume thread ended', { volume: spec.volume, error });
+    void this.#resume(spec);
+  }
+}
+
+/** The record that the replicas of a new volume begin with: all in sync, nothing to reconcile. */
+function foundingRecord(founders: readonly ReplicaId[]): MembershipRecord {
+  const even = founders.length % 2 === 0;
+  return {
+    epoch: 0,
+    seq: 0,
+    members: founders.map((replica) => ({ replica, incarnation: '' as Incarnation })),
+    voters: even ? [...founders, CONTROL_PLANE] : [...founders],
+    formerVoters: null,
+    closed: true,
+    loss: 0,
+    floor: { epoch: 0, seq: 0 },
+  };
+}

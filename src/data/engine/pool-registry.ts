@@ -1,0 +1,160 @@
+/**
+ * The pools of this node: which directories, remembered durably, and what lies in them. A pool that
+ * cannot be opened is reported with its reason and tried again by the next `ensure`.
+ */
+import {
+  type ClusterId,
+  type HoldfastError,
+  HoldfastError as Failure,
+  type PoolId,
+  type PoolReport,
+  type ReplicaId,
+  type ReplicaReport,
+} from '#api/mod.ts';
+import { openFilePool, type ReplicaSummary, type StorePool } from '#data/store/mod.ts';
+import { readWholeFile, replaceWholeFile, type Host } from '#host/mod.ts';
+import { decodeText, encodeText, KeyedMutex } from '#lib/mod.ts';
+
+interface Entry {
+  readonly pool: PoolId;
+  readonly directory: string;
+  store: StorePool | null;
+  error: HoldfastError | null;
+}
+
+export class PoolRegistry {
+  readonly #host: Host;
+  readonly #cluster: ClusterId;
+  readonly #file: string;
+  readonly #entries = new Map<PoolId, Entry>();
+  readonly #mutex = new KeyedMutex();
+
+  constructor(host: Host, cluster: ClusterId, file: string) {
+    this.#host = host;
+    this.#cluster = cluster;
+    this.#file = file;
+  }
+
+  /** Opens every pool that was ever ensured here. */
+  async load(): Promise<void> {
+    const bytes = await readWholeFile(this.#host.disk, this.#file);
+    if (bytes === undefined) return;
+    const pools = JSON.parse(decodeText(bytes)) as { pool: PoolId; directory: string }[];
+    for (const { pool, directory } of pools) {
+      await this.ensure(pool, directory, false).catch((error: unknown) => {
+        this.#host.log.error('Pool did not open', { pool, directory, error });
+      });
+    }
+  }
+
+  /** True when the pool was opened by this call. */
+  async ensure(pool: PoolId, directory: string, create: boolean): Promise<boolean> {
+    return this.#mutex.run(pool, async () => {
+      const known = this.#entries.get(pool);
+      if (known?.store && known.directory === directory) return false;
+      const entry: Entry = { pool, directory, store: null, error: null };
+      try {
+        const { disk, rng, clock, log } = this.#host;
+        entry.store = await openFilePool({
+          disk,
+          rng,
+          clock,
+          log,
+          cluster: this.#cluster,
+          pool,
+          directory,
+          create,
+        });
+      } catch (error) {
+        if (!Failure.is(error)) throw error;
+        entry.error = error;
+        throw error;
+      } finally {
+        this.#entries.set(pool, entry);
+      }
+      await this.#remember();
+      return true;
+    });
+  }
+
+  get(pool: PoolId): StorePool {
+    const entry = this.#entries.get(pool);
+    if (entry?.store) return entry.store;
+    throw (
+      entry?.error ?? new Failure('not-found', 'No such pool on this node', { details: { pool } })
+    );
+  }
+
+  opened(): StorePool[] {
+    return [...this.#entries.values()].flatMap(({ store }) => (store ? [store] : []));
+  }
+
+  async find(
+    replica: ReplicaId,
+  ): Promise<{ pool: StorePool; summary: ReplicaSummary } | undefined> {
+    for (const pool of this.opened()) {
+      const summary = (await pool.listReplicas()).find(
+        ({ identity }) => identity.replica === replica,
+      );
+      if (summary) return { pool, summary };
+    }
+    return undefined;
+  }
+
+  /** `describe` says what is known of a replica that is open; others are reported as they lie. */
+  async reports(
+    describe: (replica: ReplicaId) => Promise<ReplicaReport | null>,
+  ): Promise<PoolReport[]> {
+    return Promise.all([...this.#entries.values()].map((entry) => this.#report(entry, describe)));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.opened().map((pool) => pool.close()));
+    this.#entries.clear();
+  }
+
+  async #report(
+    entry: Entry,
+    describe: (replica: ReplicaId) => Promise<ReplicaReport | null>,
+  ): Promise<PoolReport> {
+    const { pool, directory, store, error } = entry;
+    const base = { pool, directory, error: error?.message ?? '', errorCode: error?.code ?? '' };
+    const unknown = {
+      totalBytes: 0,
+      freeBytes: 0,
+      filesystem: '',
+      deviceName: '',
+      deviceSerial: '',
+    };
+    if (!store) return { ...base, ...unknown, replicas: [] };
+    const space = await this.#host.disk.space(directory);
+    const summaries = await store.listReplicas();
+    const replicas = await Promise.all(
+      summaries.map(
+        async (summary) => (await describe(summary.identity.replica)) ?? closedReport(summary),
+      ),
+    );
+    return { ...base, ...space, replicas };
+  }
+
+  async #remember(): Promise<void> {
+    const pools = [...this.#entries.values()]
+      .filter(({ store }) => store !== null)
+      .map(({ pool, directory }) => ({ pool, directory }));
+    await replaceWholeFile(this.#host.disk, this.#file, encodeText(JSON.stringify(pools)));
+  }
+}
+
+function closedReport(summary: ReplicaSummary): ReplicaReport {
+  const { identity, sizeBytes, directory, error } = summary;
+  return {
+    identity,
+    sizeBytes,
+    directory,
+    address: '',
+    state: null,
+    usage: null,
+    error: error?.message ?? 'Not open',
+    errorCode: error?.code ?? '',
+  };
+}

@@ -1,0 +1,42 @@
+/** The calls between an engine and the runner of one volume, in the same thread or in another. */
+import type {
+  AttachmentReport,
+  EngineMethods,
+  Handlers,
+  ParamsOf,
+  ReplicaPlace,
+  ReplicaReport,
+  ResultOf,
+} from '#api/mod.ts';
+
+type Call<Params, Result> = { readonly params: Params; readonly result: Result };
+type None = Record<string, never>;
+
+export type VolumeMethods = Pick<
+  EngineMethods,
+  | 'volume.createSnapshot'
+  | 'volume.deleteSnapshot'
+  | 'volume.grow'
+  | 'volume.rebuild'
+  | 'volume.scrub'
+  | 'volume.trace'
+> & {
+  'volume.start': Call<{ readonly resume: boolean }, None>;
+  'volume.report': Call<None, AttachmentReport>;
+  'volume.replica': Call<None, ReplicaReport | null>;
+  'volume.replicas': Call<{ readonly replicas: readonly ReplicaPlace[] }, None>;
+  /** Orderly end: frontends, nexus (rule 15), local replica. */
+  'volume.stop': Call<None, None>;
+  /** End of the process to come: sessions stay with their holders. */
+  'volume.handOver': Call<None, None>;
+};
+
+export type VolumeHandlers = Handlers<VolumeMethods>;
+
+/** One attached volume, wherever it runs. */
+export interface VolumeRunner {
+  call<Name extends keyof VolumeMethods>(
+    method: Name,
+    params: ParamsOf<VolumeMethods, Name>,
+  ): Promise<ResultOf<VolumeMethods, Name>>;
+}

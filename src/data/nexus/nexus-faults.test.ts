@@ -1,0 +1,523 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { CONTROL_PLANE, type ErrorCode, HoldfastError, type ReplicaId } from '#api/mod.ts';
+import {
+  type BlockDevice,
+  createRequest,
+  flushDevice,
+  readDevice,
+  writeDevice,
+} from '#data/block/mod.ts';
+import type { Nexus } from './nexus.ts';
+import { filled, initialRecord, KIB, Link, MemoryVoter, Rig } from './nexus.testkit.ts';
+
+const QUICK = { memberDeadlineMs: 400, reconnectMs: 10, reconnectMaxMs: 50 };
+
+function phases(nexus: Nexus): string {
+  return nexus
+    .status()
+    .members.map((member) => member.phase)
+    .join(' ');
+}
+
+function members(nexus: Nexus): number {
+  return nexus.status().record?.members.length ?? 0;
+}
+
+async function failsWith(code: ErrorCode, promise: Promise<unknown>): Promise<void> {
+  await assert.rejects(promise, (error) => HoldfastError.is(error) && error.code === code);
+}
+
+/** The bytes at `done`: perhaps in another array than the one that was given. */
+function readBytes(
+  device: BlockDevice,
+  offset: number,
+): Promise<{ data: Uint8Array; same: boolean }> {
+  return new Promise((resolve, reject) => {
+    const request = createRequest();
+    const data = new Uint8Array(4096);
+    Object.assign(request, { verb: 'read', offsetBytes: offset, lengthBytes: 4096, data });
+    request.done = (done, error) =>
+      error === null ? resolve({ data: done.data, same: done.data === data }) : reject(error);
+    device.submit(request);
+  });
+}
+
+describe('Nexus and slow members', () => {
+  test('Nexus removes a member that hangs and stalls no longer than its deadline', async () => {
+    const rig = new Rig({ policy: { ...QUICK, memberDeadlineMs: 5_000 } });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      rig.cluster.store('r-2').hold();
+      const sinceMs = rig.host.clock.monotonicMs();
+      await writeDevice(nexus, 0, filled(1));
+      const stallMs = rig.host.clock.monotonicMs() - sinceMs;
+      assert.ok(stallMs > 1_000 && stallMs < 6_000, `${stallMs} ms`);
+      assert.equal(members(nexus), 2);
+      assert.ok(nexus.status().longestStallMs > 1_000);
+      await nexus.close();
+    });
+  });
+
+  test('Nexus removes a member that is much slower than the others before its deadline', async () => {
+    let slowMs = 1;
+    const rig: Rig = new Rig({
+      policy: { ...QUICK, memberDeadlineMs: 5_000 },
+      wrap: (member) => {
+        const submit = member.submit.bind(member);
+        member.submit = (request) => {
+          if (member.replica !== 'r-3' || slowMs === 1) submit(request);
+          else rig.host.clock.after(slowMs, () => submit(request));
+        };
+        return member;
+      },
+    });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      slowMs = 300;
+      const sinceMs = rig.host.clock.monotonicMs();
+      let longestMs = 0;
+      while (members(nexus) === 3) {
+        const startMs = rig.host.clock.monotonicMs();
+        await writeDevice(nexus, 0, filled(1));
+        longestMs = Math.max(longestMs, rig.host.clock.monotonicMs() - startMs);
+      }
+      assert.ok(rig.host.clock.monotonicMs() - sinceMs < 10_000);
+      assert.ok(longestMs < 1_000, `${longestMs} ms`);
+      assert.equal(nexus.status().counters['grayRemovals'], 1);
+      await nexus.close();
+    });
+  });
+
+  test('Nexus reads elsewhere, into a fresh buffer, when the local member hangs', async () => {
+    const rig = new Rig({ policy: { ...QUICK, memberDeadlineMs: 5_000 } });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      await writeDevice(nexus, 0, filled(4));
+      assert.equal((await readBytes(nexus, 0)).same, true);
+      rig.cluster.store('r-1').hold();
+      const sinceMs = rig.host.clock.monotonicMs();
+      const { data, same } = await readBytes(nexus, 0);
+      assert.ok(rig.host.clock.monotonicMs() - sinceMs < 1_500);
+      assert.deepEqual(data, filled(4));
+      assert.equal(same, false);
+      nexus.abandon();
+    });
+  });
+});
+
+describe('Nexus and errors of members', () => {
+  test('Nexus removes a member that fails a write before it acknowledges', async () => {
+    const rig = new Rig({ policy: QUICK });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      for (const code of ['io-error', 'no-space'] as const) {
+        rig.cluster.store('r-2').failNext('write', code);
+        const { epoch, seq } = nexus.status().record ?? { epoch: 0, seq: 0 };
+        await writeDevice(nexus, 0, filled(1));
+        assert.ok((nexus.status().record?.seq ?? 0) > seq && nexus.epoch === epoch);
+        await rig.until('rejoin', () => members(nexus) === 3);
+      }
+      await nexus.close();
+    });
+  });
+
+  test('Nexus passes an error on when every member has it, and goes on', async () => {
+    const rig = new Rig({ policy: QUICK });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      for (const name of rig.names) rig.cluster.store(name).failNext('write', 'no-space');
+      await failsWith('no-space', writeDevice(nexus, 0, filled(1)));
+      assert.equal(phases(nexus), 'in-sync in-sync in-sync');
+      await writeDevice(nexus, 0, filled(2));
+      await nexus.close();
+    });
+  });
+
+  test('Nexus removes a member whose flush fails, before the flush is acknowledged', async () => {
+    const rig = new Rig({ policy: QUICK });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      await writeDevice(nexus, 0, filled(1));
+      rig.cluster.store('r-3').failNext('flush', 'io-error');
+      await flushDevice(nexus);
+      assert.equal(members(nexus), 2);
+      nexus.abandon();
+    });
+  });
+
+  test('Nexus reads a bad block from another member and repairs it in place', async () => {
+    const rig = new Rig({ policy: QUICK });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      await writeDevice(nexus, 0, filled(3, 64 * KIB));
+      await flushDevice(nexus);
+      rig.cluster.disk('r-1').corrupt(8192 + 7);
+      assert.equal(Buffer.compare(await readDevice(nexus, 0, 64 * KIB), filled(3, 64 * KIB)), 0);
+      await rig.until('repair', () => nexus.status().members[0]?.repairedBlocks === 1);
+      assert.deepEqual(rig.cluster.disk('r-1').contents(8192, 4096), filled(3));
+      assert.equal(phases(nexus), 'in-sync in-sync in-sync');
+      await nexus.close();
+    });
+  });
+
+  test('Nexus pieces a read together when members are bad in different blocks', async () => {
+    const rig = new Rig({ policy: QUICK });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      await writeDevice(nexus, 0, filled(3, 64 * KIB));
+      for (const [index, name] of rig.names.entries()) rig.cluster.disk(name).corrupt(index * 4096);
+      assert.equal(Buffer.compare(await readDevice(nexus, 0, 64 * KIB), filled(3, 64 * KIB)), 0);
+      await nexus.close();
+    });
+  });
+
+  test('Nexus refuses a block that is bad on every member, and only that one', async () => {
+    const rig = new Rig({ policy: QUICK });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      await writeDevice(nexus, 0, filled(3, 8192));
+      for (const [index, name] of rig.names.entries()) rig.cluster.disk(name).corrupt(index * 9);
+      await failsWith('checksum-mismatch', readDevice(nexus, 0, 4096));
+      assert.deepEqual(await readDevice(nexus, 4096, 4096), filled(3));
+      await nexus.close();
+    });
+  });
+});
+
+describe('Nexus and its quorum', () => {
+  test('Nexus suspends writes without a majority and goes on when one voter is back', async () => {
+    const rig = new Rig({ policy: QUICK });
+    await rig.run(async () => {
+      const link = new Link(rig.cluster);
+      const nexus = rig.nexus({ connector: link });
+      await nexus.start();
+      link.cut('r-2', 'r-3');
+      let done = false;
+      const write = writeDevice(nexus, 0, filled(1)).then(() => (done = true));
+      await rig.sleep(20_000);
+      assert.equal(done, false);
+      const { phase, waitingFor } = nexus.status();
+      assert.equal(phase, 'suspended');
+      assert.deepEqual(waitingFor, ['r-2', 'r-3']);
+      link.heal('r-3');
+      await write;
+      await rig.until('serving', () => nexus.status().phase === 'serving');
+      await rig.until('rejoin', () => members(nexus) === 2);
+      await nexus.close();
+    });
+  });
+
+  test('Nexus fails requests after a time when the policy says so, and recovers', async () => {
+    const rig = new Rig({ policy: { ...QUICK, onQuorumLoss: 'error', quorumErrorMs: 3_000 } });
+    await rig.run(async () => {
+      const link = new Link(rig.cluster);
+      const nexus = rig.nexus({ connector: link });
+      await nexus.start();
+      link.cut('r-2', 'r-3');
+      const sinceMs = rig.host.clock.monotonicMs();
+      await failsWith('quorum-lost', writeDevice(nexus, 0, filled(1)));
+      assert.ok(rig.host.clock.monotonicMs() - sinceMs >= 3_000);
+      await failsWith('quorum-lost', writeDevice(nexus, 0, filled(2)));
+      await failsWith('quorum-lost', readDevice(nexus, 0, 4096));
+      link.heal('r-2', 'r-3');
+      await rig.until('serving', () => nexus.status().phase === 'serving');
+      await writeDevice(nexus, 0, filled(3));
+      await rig.until('rejoin', () => members(nexus) === 3);
+      await nexus.close();
+      for (const name of rig.names) {
+        assert.deepEqual(rig.cluster.disk(name).contents(0, 4096), filled(3));
+      }
+    });
+  });
+
+  test('Nexus stops reads when its lease has run out and cannot be renewed', async () => {
+    const rig = new Rig({ policy: { ...QUICK, readLeaseMs: 1_000 } });
+    await rig.run(async () => {
+      const link = new Link(rig.cluster);
+      const nexus = rig.nexus({ connector: link });
+      await nexus.start();
+      await writeDevice(nexus, 0, filled(1));
+      link.cut('r-2', 'r-3');
+      assert.deepEqual(await readDevice(nexus, 0, 4096), filled(1));
+      await rig.sleep(1_100);
+      let done = false;
+      const read = readDevice(nexus, 0, 4096).then(() => (done = true));
+      await rig.sleep(5_000);
+      assert.equal(done, false);
+      link.heal('r-2');
+      await read;
+      nexus.abandon();
+    });
+  });
+
+  test('Nexus renews its lease by reads alone', async () => {
+    const rig = new Rig({ policy: { ...QUICK, readLeaseMs: 1_000 } });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      for (let i = 0; i < 50; i++) {
+        const sinceMs = rig.host.clock.monotonicMs();
+        await readDevice(nexus, 0, 4096);
+        assert.ok(rig.host.clock.monotonicMs() - sinceMs < 50);
+        await rig.sleep(100 + i * 20);
+      }
+      await nexus.close();
+    });
+  });
+
+  test('Nexus fails for good when another one took over', async () => {
+    const rig = new Rig({ policy: QUICK });
+    await rig.run(async () => {
+      const first = rig.nexus();
+      await first.start();
+      await writeDevice(first, 0, filled(1));
+      const second = rig.nexus();
+      await second.start();
+      await failsWith('fenced', writeDevice(first, 0, filled(2)));
+      await failsWith('fenced', readDevice(first, 0, 4096));
+      assert.equal(first.status().phase, 'failed');
+      assert.deepEqual(await readDevice(second, 0, 4096), filled(1));
+      await second.close();
+    });
+  });
+
+  test('Two that open at once: exactly one serves in the end', async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const rig = new Rig({ policy: QUICK, seed });
+      await rig.run(async () => {
+        const both = [rig.nexus(), rig.nexus()];
+        const outcomes = await Promise.allSettled(both.map((nexus) => nexus.start()));
+        await rig.sleep(500);
+        const serving = [];
+        for (const nexus of both) {
+          const works = writeDevice(nexus, 0, filled(1)).then(
+            () => true,
+            () => false,
+          );
+          if (await works) serving.push(nexus);
+        }
+        assert.equal(serving.length, 1, `seed ${seed}: ${outcomes.map((o) => o.status).join()}`);
+        for (const nexus of both) nexus.abandon();
+      });
+    }
+  });
+});
+
+describe('Nexus and votes', () => {
+  test('Two replicas go on with the control plane, and wait for it when it is down', async () => {
+    const voter = new MemoryVoter();
+    const rig = new Rig({ replicas: ['r-1', 'r-2'], controlPlane: voter, policy: QUICK });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      voter.down = true;
+      await writeDevice(nexus, 0, filled(1));
+      rig.cluster.cut('r-2');
+      let done = false;
+      const write = writeDevice(nexus, 0, filled(2)).then(() => (done = true));
+      await rig.sleep(3_000);
+      assert.equal(done, false);
+      voter.down = false;
+      await write;
+      assert.equal(members(nexus), 1);
+      rig.cluster.heal('r-2');
+      await rig.until('rejoin', () => members(nexus) === 2);
+      await nexus.close();
+    });
+  });
+
+  test('Three replicas lose two one after the other: the vote is handed over, and taken back', async () => {
+    const voter = new MemoryVoter();
+    const rig = new Rig({ controlPlane: voter, policy: { ...QUICK, handOverVoteMs: 2_000 } });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      const voters = (): string => [...(nexus.status().record?.voters ?? [])].sort().join(' ');
+      assert.equal(voters(), 'r-1 r-2 r-3');
+      rig.cluster.cut('r-3');
+      await writeDevice(nexus, 0, filled(1));
+      await rig.until('hand-over', () => voters() === `${CONTROL_PLANE} r-1 r-2`);
+      assert.equal(nexus.status().record?.formerVoters, null);
+      rig.cluster.cut('r-2');
+      await writeDevice(nexus, 0, filled(2));
+      assert.equal(members(nexus), 1);
+      // A restart of the nexus finds its way with what is left.
+      nexus.abandon();
+      const second = rig.nexus();
+      await second.start();
+      assert.deepEqual(await readDevice(second, 0, 4096), filled(2));
+      rig.cluster.heal('r-2');
+      rig.cluster.heal('r-3');
+      await rig.until('all back', () => members(second) === 3);
+      await rig.until('votes back', () => second.status().record?.voters.length === 3);
+      assert.equal([...(second.status().record?.voters ?? [])].sort().join(' '), 'r-1 r-2 r-3');
+      await second.close();
+    });
+  });
+
+  test('A replica that was rolled back is recognised and rebuilt, but votes no more', async () => {
+    const rig = new Rig({ policy: QUICK, controlPlane: new MemoryVoter() });
+    await rig.run(async () => {
+      const first = rig.nexus();
+      await first.start();
+      await writeDevice(first, 0, filled(1));
+      await first.close();
+      const yesterday = rig.cluster.disk('r-2').image();
+      const second = rig.nexus();
+      await second.start();
+      await writeDevice(second, 0, filled(2));
+      rig.cluster.crash('r-2');
+      rig.cluster.disk('r-2').restore(yesterday);
+      rig.cluster.start('r-2');
+      await rig.until(
+        'rebuild',
+        () => members(second) === 3 && phases(second) === 'in-sync '.repeat(3).trim(),
+      );
+      assert.equal(second.status().counters['rollbacks'], 1);
+      const voters = (nexus: Nexus): string =>
+        [...(nexus.status().record?.voters ?? [])].sort().join(' ');
+      assert.equal(voters(second), 'control-plane r-1 r-3');
+      rig.cluster.cut('r-3');
+      await writeDevice(second, 4096, filled(3));
+      second.abandon();
+      // The next nexus knows it too.
+      rig.cluster.heal('r-3');
+      const third = rig.nexus();
+      await third.start();
+      await rig.until('rejoin', () => members(third) === 3);
+      assert.equal(voters(third), 'control-plane r-1 r-3');
+      await third.close();
+      assert.deepEqual(rig.cluster.disk('r-2').contents(0, 4096), filled(2));
+      assert.deepEqual(rig.cluster.disk('r-2').contents(4096, 4096), filled(3));
+    });
+  });
+
+  test('An opening does not count a rolled-back voter, noticed by its files or by the record', async () => {
+    for (const unnoticed of [false, true]) {
+      const rig = new Rig({ policy: QUICK });
+      await rig.run(async () => {
+        const first = rig.nexus();
+        await first.start();
+        await writeDevice(first, 0, filled(1));
+        await first.close();
+        const yesterday = rig.cluster.disk('r-2').image();
+        const second = rig.nexus();
+        await second.start();
+        await writeDevice(second, 0, filled(2));
+        await second.close();
+        rig.cluster.disk('r-2').restore(yesterday, { unnoticed });
+        rig.cluster.crash('r-2');
+        (rig.cluster as unknown as { start(name: string): void }).start('r-2');
+        const third = rig.nexus();
+        await third.start();
+        assert.deepEqual(await readDevice(third, 0, 4096), filled(2));
+        await rig.until('rebuild', () => members(third) === 3);
+        await third.close();
+        assert.deepEqual(rig.cluster.disk('r-2').contents(0, 4096), filled(2));
+      });
+    }
+  });
+});
+
+describe('Nexus after a loss', () => {
+  test('Sessions older than the loss fail, whichever nexus finds it; new ones go on', async () => {
+    const rig = new Rig({ policy: QUICK });
+    await rig.run(async () => {
+      const first = rig.nexus();
+      await first.start();
+      const session = first.session();
+      await writeDevice(session, 0, filled(1));
+      await flushDevice(session);
+      await writeDevice(session, 0, filled(2));
+      const since = session.sinceEpoch;
+      first.abandon();
+      for (const name of rig.names) {
+        rig.cluster.powerLoss(name, { below: () => 0 });
+        rig.cluster.start(name);
+      }
+      // This one finds the loss and dies; the next one sees matching incarnations.
+      const second = rig.nexus();
+      await second.start();
+      second.abandon();
+      const third = rig.nexus();
+      await third.start();
+      await failsWith('lost-writes', readDevice(third.session(since), 0, 4096));
+      assert.deepEqual(await readDevice(third.session(), 0, 4096), filled(1));
+      assert.deepEqual(await readDevice(third, 0, 4096), filled(1));
+      await third.close();
+    });
+  });
+
+  test('A replica that kept everything is waited for, by name', async () => {
+    const rig = new Rig({ policy: QUICK });
+    await rig.run(async () => {
+      const first = rig.nexus();
+      await first.start();
+      await writeDevice(first, 0, filled(1));
+      rig.cluster.cut('r-2');
+      rig.cluster.cut('r-3');
+      rig.cluster.heal('r-3');
+      await writeDevice(first, 0, filled(2));
+      await rig.until('r-2 out', () => members(first) >= 1 && phases(first).includes('absent'));
+      first.abandon();
+      rig.cluster.powerLoss('r-3', { below: () => 0 });
+      rig.cluster.start('r-3');
+      rig.cluster.heal('r-2');
+      rig.cluster.cut('r-1');
+      const second = rig.nexus();
+      let opened = false;
+      const start = second.start().then(() => (opened = true));
+      await rig.sleep(30_000);
+      if (!opened) assert.ok(second.status().waitingFor.includes('r-1' as ReplicaId));
+      rig.cluster.heal('r-1');
+      await start;
+      assert.deepEqual(await readDevice(second, 0, 4096), filled(2));
+      await second.close();
+    });
+  });
+
+  test('A volume whose only replica restarts stalls and goes on, losing nothing', async () => {
+    const rig = new Rig({ replicas: ['r-1'], policy: QUICK });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      await writeDevice(nexus, 0, filled(1));
+      rig.cluster.crash('r-1');
+      const write = writeDevice(nexus, 4096, filled(2));
+      const read = readDevice(nexus, 0, 4096);
+      await rig.sleep(5_000);
+      assert.equal(nexus.status().phase, 'opening');
+      assert.deepEqual(nexus.status().waitingFor, ['r-1']);
+      rig.cluster.start('r-1');
+      await write;
+      assert.deepEqual(await read, filled(1));
+      assert.deepEqual(await readDevice(nexus, 4096, 4096), filled(2));
+      await nexus.close();
+    });
+  });
+});
+
+test('A replica of another volume is refused', async () => {
+  const rig = new Rig({ replicas: ['r-1'], policy: QUICK, record: initialRecord(['r-1']) });
+  await rig.run(async () => {
+    const nexus = rig.nexus({ volume: 'volume-2' as never });
+    let opened = false;
+    void nexus.start().then(
+      () => (opened = true),
+      () => undefined,
+    );
+    await rig.sleep(1_000);
+    assert.equal(opened, false);
+    nexus.abandon();
+  });
+});

@@ -1,0 +1,644 @@
+/**
+ * A ReplicaStore in files: puts the parts together and orders the cold verbs.
+ *
+ *     submit ─▶ DataPath ─▶ Layer (data file, map pages) ─┐
+ *     flush ──▶ FlushRounds ─▶ map log, pages ◀───────────┴─ StampTable, IntentSet
+ *
+ * Cold verbs that change layers run one after the other; a merge does its copying outside of that
+ * order, so that snapshots and rebuilds do not wait for it.
+ */
+import {
+  type Generation,
+  HoldfastError,
+  compareGenerations,
+  type LayerRef,
+  type MembershipRecord,
+  type OpenCondition,
+  type ReplicaState,
+  type ReplicaUsage,
+  type ScrubReport,
+  type SegmentInspection,
+  type SnapshotId,
+  type StampedSegment,
+  parseId,
+} from '#api/mod.ts';
+import { BLOCK_BYTES, type BlockExtent, type ReplicaRequest } from '#data/block/mod.ts';
+import type { DiskLock } from '#host/mod.ts';
+import { BlockChecksum } from './block-checksum.ts';
+import { DataPath } from './data-path.ts';
+import type { StoreHost, StoreParts } from './file-pool.ts';
+import type { FlushLimits, FlushRounds } from './flush-rounds.ts';
+import { Health } from './health.ts';
+import { acceptAsItLies, checkSettlement, inspectBlocks, toInspection } from './inspection.ts';
+import { type Layer, mapPages } from './layer.ts';
+import { createLayerFiles, dataPathOf, mapPathOf, openLayer } from './layer-files.ts';
+import { copyUp } from './layer-merge.ts';
+import type { LayerReferences } from './layer-references.ts';
+import { removeQuietly } from './metadata-file.ts';
+import { isSize, type LayerRecord, type LayerState, type ReplicaHeader } from './metadata.ts';
+import type { PageCache } from './page-cache.ts';
+import { createPagedFile, fileIdOf, newHex8, openPagedFile } from './replica-directory.ts';
+import type { OpenedReplica } from './replica-open.ts';
+import { Scrub } from './scrub.ts';
+import { viewExtents } from './view-extents.ts';
+import type { ReplicaStore } from '../mod.ts';
+
+export interface FileReplicaOptions {
+  readonly host: StoreHost;
+  readonly pool: string;
+  readonly cache: PageCache;
+  readonly limits: FlushLimits;
+  readonly references: LayerReferences;
+  readonly parts: StoreParts;
+  readonly lock: DiskLock;
+  readonly onClosed: () => void;
+}
+
+export class FileReplica implements ReplicaStore {
+  readonly #options: FileReplicaOptions;
+  readonly #files: OpenedReplica;
+  readonly #health: Health;
+  readonly #rounds: FlushRounds;
+  readonly #dataPath: DataPath;
+  readonly #scrub: Scrub;
+  readonly #segmentBlocks: number;
+  readonly #reference: BlockChecksum;
+  #condition: OpenCondition;
+  #cold: Promise<unknown> = Promise.resolve();
+  #merges: Promise<unknown> = Promise.resolve();
+  #mergeStop: HoldfastError | null = null;
+  #closing = false;
+
+  constructor(options: FileReplicaOptions, files: OpenedReplica) {
+    const { host, limits, parts } = options;
+    const { stack, stamps, mapLog, intents, completed, headerFile } = files;
+    const { identity } = headerFile.header;
+    const log = host.log.child({ volume: identity.volume, replica: identity.replica });
+    this.#options = options;
+    this.#files = files;
+    this.#condition = files.condition;
+    this.#health = new Health(log);
+    this.#segmentBlocks = identity.segmentBytes / BLOCK_BYTES;
+    this.#reference = new BlockChecksum(identity.volume);
+    const health = this.#health;
+    this.#rounds = new parts.FlushRounds({
+      stack,
+      stamps,
+      mapLog,
+      health,
+      rng: host.rng,
+      log,
+      limits,
+      completed,
+    });
+    this.#dataPath = new DataPath({
+      stack,
+      stamps,
+      intents,
+      mapLog,
+      rounds: this.#rounds,
+      health,
+      segmentBlocks: this.#segmentBlocks,
+    });
+    this.#scrub = new Scrub(stack, this.#dataPath);
+    if (this.#condition === 'rolled-back') this.#dataPath.refusal = rolledBack();
+  }
+
+  get #stack(): OpenedReplica['stack'] {
+    return this.#files.stack;
+  }
+
+  state(): ReplicaState {
+    const { header } = this.#files.headerFile;
+    const voter = this.#files.voterFile.header;
+    return {
+      identity: header.identity,
+      incarnation: header.incarnation,
+      condition: this.#condition,
+      sizeBytes: header.sizeBytes,
+      promised: voter.promised,
+      promisedTo: voter.promisedTo,
+      record: voter.record,
+      completed: this.#rounds.loggedCompleted,
+      snapshots: this.#stack.layers.flatMap((layer) => {
+        const id = layer.snapshot;
+        if (id === null) return [];
+        const { epoch, n, sizeBytes, state } = layer.record;
+        const { allocatedBytes } = layer;
+        const generation = { epoch, n };
+        return [{ id, generation, sizeBytes, sealed: state === 'sealed', allocatedBytes }];
+      }),
+      rebuild: voter.rebuild,
+      failed: this.#health.failed,
+    };
+  }
+
+  submit(request: ReplicaRequest): void {
+    this.#dataPath.submit(request);
+  }
+
+  async flush(): Promise<void> {
+    this.#checkOpen();
+    await this.#rounds.flush();
+    await this.#failing(async () => this.#files.intents.compactIfLong());
+  }
+
+  // --- voter ---
+
+  async setPromised(epoch: number, promisedTo: string): Promise<void> {
+    this.#checkOpen();
+    await this.#files.voterFile.update({ promised: epoch, promisedTo });
+  }
+
+  async setRecord(record: MembershipRecord): Promise<void> {
+    this.#checkOpen();
+    await this.#files.voterFile.update({ record });
+  }
+
+  setCompleted(generation: Generation): void {
+    this.#rounds.raiseCompleted(generation);
+  }
+
+  async setRebuild(text: string): Promise<void> {
+    this.#checkOpen();
+    await this.#files.voterFile.update({ rebuild: text });
+  }
+
+  // --- what a rebuild asks ---
+
+  intents(): number[] {
+    return this.#files.intents.segments();
+  }
+
+  async stampedSince(
+    generation: Generation,
+    fromSegment: number,
+    limit: number,
+  ): Promise<StampedSegment[]> {
+    this.#checkOpen();
+    return this.#dataPath.guard(async () => {
+      const segments = this.#segmentCount(this.#stack.head);
+      return this.#files.stamps.above(generation, fromSegment, segments, limit);
+    });
+  }
+
+  async inspect(layer: LayerRef, segment: number): Promise<SegmentInspection> {
+    this.#checkServing();
+    return this.#dataPath.guard(async () => {
+      const found = await this.#inspect(this.#stack.get(layer), segment);
+      return toInspection(segment, found, await this.#files.stamps.read(segment));
+    });
+  }
+
+  async settle(
+    segment: number,
+    kinds: Uint8Array,
+    contentCrcs: Uint32Array,
+    stamp: Generation,
+  ): Promise<void> {
+    await this.#inOrder(async () => {
+      this.#checkServing();
+      const { layers, head } = this.#stack;
+      const found = await this.#inspect(layers.length - 1, segment);
+      checkSettlement(found, kinds, contentCrcs, segment * this.#segmentBlocks);
+      if (head.doubt.touches(segment)) await acceptAsItLies(head, segment);
+      await this.#files.stamps.raise(segment, stamp);
+    });
+  }
+
+  async clearIntents(all: boolean): Promise<void> {
+    await this.#inOrder(async () => {
+      this.#checkOpen();
+      const { intents, stamps } = this.#files;
+      const maybe = await this.#clearable(intents.segments(), all, this.#rounds.completed);
+      if (maybe.length === 0) return;
+      // Only what a checkpoint holds may leave (docs/format/store.md §7). No flush runs until the
+      // marks are gone: what is written from now on shows as unsynced.
+      await this.#rounds.alone(async () => {
+        await this.#rounds.checkpointAlone();
+        const sure = await this.#clearable(maybe, all, this.#rounds.loggedCompleted);
+        await this.#failing(async () =>
+          intents.drop(
+            sure.filter(
+              (segment) => !stamps.isUnsynced(segment) && !this.#dataPath.isWriting(segment),
+            ),
+          ),
+        );
+      });
+    });
+  }
+
+  /** Rule 14, as far as it can be seen without a sync. */
+  async #clearable(
+    segments: readonly number[],
+    all: boolean,
+    completed: Generation,
+  ): Promise<number[]> {
+    const found: number[] = [];
+    for (const segment of segments) {
+      if (this.#stack.layers.some((layer) => layer.doubt.touches(segment))) continue;
+      const stamp = await this.#files.stamps.read(segment);
+      if (all || compareGenerations(stamp, completed) <= 0) found.push(segment);
+    }
+    return found;
+  }
+
+  async reset(sizeBytes: number): Promise<void> {
+    checkSize(sizeBytes);
+    await this.#stopMerge();
+    await this.#inOrder(async () => {
+      this.#checkOpen();
+      await this.#rounds.alone(async () => this.#reset(sizeBytes));
+    });
+  }
+
+  async #reset(sizeBytes: number): Promise<void> {
+    const { headerFile, directory, mapLog, intents, stamps } = this.#files;
+    const { host, cache } = this.#options;
+    const { disk, rng } = host;
+    const { identity } = headerFile.header;
+    // First the log: what it says of `completed` must not outlive the contents.
+    await this.#rounds.checkpointAlone();
+    await mapLog.exclusive(async () => {
+      await mapLog.restartInside(rng.bytes(8), { epoch: 0, n: 0 });
+    });
+    this.#rounds.forgetCompleted();
+    const { replica, volume } = identity;
+    const record = await createLayerFiles(disk, rng, directory, replica, volume, sizeBytes);
+    const stampsId = newHex8(rng);
+    const stampsPath = `${directory}/stamps-${stampsId}`;
+    const stampsFile = await createPagedFile(disk, stampsPath, 'STMP', { stamps: stampsId }, 0);
+    await disk.syncDirectory(directory);
+    const old = headerFile.header;
+    // The log stays: where it came back as a copy, this is the file from now on.
+    const mapLogFile = await fileIdOf(mapLog.file);
+    await this.#updateHeader(() => ({
+      mapLog: mapLogFile,
+      sizeBytes,
+      layers: [record],
+      stamps: stampsId,
+      stampsFile,
+      baseEpoch: 0,
+      baseN: 0,
+      baseSegments: 0,
+      rolledBack: false,
+      healing: false,
+      logTorn: false,
+    }));
+    await this.#failing(async () => intents.drop(intents.segments()));
+    const before = this.#stack.layers;
+    const oldStamps = stamps.pages;
+    const { layer } = await openLayer(
+      disk,
+      this.#options.pool,
+      record,
+      this.#segmentBlocks,
+      cache,
+      [],
+    );
+    stamps.pages = (await openPagedFile(disk, stampsPath, 'STMP', stampsId, cache, [])).pages;
+    stamps.base = { generation: { epoch: 0, n: 0 }, segments: 0 };
+    this.#stack.layers = [layer];
+    this.#dataPath.refusal = null;
+    this.#condition = 'clean';
+    await this.#dataPath.turnOver();
+    for (const gone of before) await this.#retire(gone);
+    await oldStamps.close();
+    await removeQuietly(disk, `${directory}/stamps-${old.stamps}`);
+  }
+
+  // --- snapshots, growth, scrub ---
+
+  async createSnapshot(id: SnapshotId, generation: Generation): Promise<void> {
+    await this.#pushHead(id, generation, 'sealed');
+  }
+
+  async beginSnapshotInstall(id: SnapshotId, generation: Generation): Promise<void> {
+    await this.#pushHead(id, generation, 'unsealed');
+  }
+
+  async #pushHead(id: SnapshotId, generation: Generation, state: LayerState): Promise<void> {
+    parseId('snapshot', id);
+    await this.#inOrder(async () => {
+      this.#checkServing();
+      const there = this.#stack.layers[this.#stack.find(id)];
+      if (there !== undefined) {
+        const { epoch, n } = there.record;
+        if (epoch === generation.epoch && n === generation.n) return;
+        throw new HoldfastError('already-exists', 'Snapshot exists with another generation', {
+          details: { snapshot: id },
+        });
+      }
+      if (state === 'sealed' && this.#stack.head.doubt.any) throw inDoubt();
+      await this.#rounds.alone(async () => {
+        await this.#rounds.checkpointAlone();
+        const { epoch, n } = generation;
+        await this.#addHead({ ...this.#stack.head.record, state, snapshot: id, epoch, n });
+      });
+    });
+  }
+
+  async #addHead(frozen: LayerRecord): Promise<void> {
+    const { headerFile, directory } = this.#files;
+    const { host, pool, cache } = this.#options;
+    const { identity, sizeBytes } = headerFile.header;
+    const { replica, volume } = identity;
+    const { disk, rng } = host;
+    const record = await createLayerFiles(disk, rng, directory, replica, volume, sizeBytes);
+    try {
+      await disk.syncDirectory(directory);
+      const { layer } = await openLayer(disk, pool, record, this.#segmentBlocks, cache, []);
+      await this.#updateHeader(({ layers }) => ({
+        layers: [...layers.slice(0, -1), frozen, record],
+      }));
+      this.#stack.head.record = frozen;
+      this.#stack.layers = [...this.#stack.layers, layer];
+    } catch (error) {
+      // Once the header may name them the files must stay; if it does not, the next open clears up.
+      if (HoldfastError.is(error) && error.effect !== 'unknown') {
+        await removeQuietly(disk, dataPathOf(pool, record));
+        await removeQuietly(disk, mapPathOf(pool, record));
+      }
+      throw error;
+    }
+  }
+
+  async sealSnapshot(id: SnapshotId): Promise<void> {
+    await this.#inOrder(async () => {
+      this.#checkServing();
+      const layer = this.#stack.layers[this.#stack.get(id)]!;
+      if (layer.record.state !== 'unsealed') return;
+      // The caller compared the layer with its source: what is in doubt lies there as it should.
+      for (const segment of layer.doubt.segments()) await acceptAsItLies(layer, segment);
+      await this.#rounds.alone(async () => {
+        await this.#rounds.checkpointAlone();
+        await this.#changeLayer(layer, { state: 'sealed' });
+      });
+    });
+  }
+
+  async deleteSnapshot(id: SnapshotId): Promise<void> {
+    await this.#inOrder(async () => {
+      this.#checkServing();
+      const layer = this.#stack.layers[this.#stack.find(id)];
+      if (layer === undefined) return;
+      if (layer.doubt.any) throw inDoubt();
+      await this.#changeLayer(layer, { state: 'merging' });
+    });
+    const merges = this.#merges.then(async () => this.#mergeAll());
+    this.#merges = merges.catch(() => undefined);
+    await merges;
+  }
+
+  /** All layers that are no snapshot any more and that nobody shares, from the bottom up. */
+  async #mergeAll(): Promise<void> {
+    for (;;) {
+      this.#checkMerge();
+      const { replica } = this.#files.headerFile.header.identity;
+      // After the mark: a clone that came before it is seen here, a later one sees the mark.
+      const isShared = await this.#options.references.heldByOthers(replica);
+      for (const layer of this.#stack.layers) {
+        if (layer.record.state !== 'merging' || !isShared(layer.id)) continue;
+        await this.#changeLayer(layer, { state: 'sealed', snapshot: null });
+      }
+      const { layers } = this.#stack;
+      const at = layers.findIndex((layer) => {
+        const { state, snapshot } = layer.record;
+        return (
+          state === 'merging' || (state === 'sealed' && snapshot === null && !isShared(layer.id))
+        );
+      });
+      const lower = layers[at];
+      const upper = layers[at + 1];
+      if (lower === undefined || upper === undefined) return;
+      if (lower.record.state !== 'merging') {
+        await this.#changeLayer(lower, { state: 'merging' });
+        continue;
+      }
+      await copyUp(lower, upper, at === 0, this.#dataPath, async () => this.#breathe());
+      await this.#inOrder(async () => this.#dropLayer(lower));
+    }
+  }
+
+  async #dropLayer(lower: Layer): Promise<void> {
+    this.#checkMerge();
+    await this.#rounds.alone(async () => {
+      await this.#rounds.checkpointAlone();
+      await this.#updateHeader(({ layers }) => ({
+        layers: layers.filter((record) => record.layer !== lower.id),
+      }));
+      this.#stack.layers = this.#stack.layers.filter((layer) => layer !== lower);
+    });
+    await this.#dataPath.turnOver();
+    await this.#retire(lower);
+  }
+
+  /** Between two pages of a merge: dirty pages become no more than a flush would leave. */
+  async #breathe(): Promise<void> {
+    this.#checkMerge();
+    if (this.#rounds.crowded) await this.#rounds.checkpoint();
+  }
+
+  #checkMerge(): void {
+    this.#health.check();
+    if (this.#mergeStop !== null) throw this.#mergeStop;
+  }
+
+  async #stopMerge(): Promise<void> {
+    this.#mergeStop = new HoldfastError('aborted', 'Merge was broken off and goes on later');
+    await this.#merges;
+    this.#mergeStop = null;
+  }
+
+  /** Closes a layer that left the stack; its files go unless a clone needs them. */
+  async #retire(layer: Layer): Promise<void> {
+    const { host, pool, references } = this.#options;
+    const { replica } = this.#files.headerFile.header.identity;
+    await layer.close();
+    if ((await references.heldByOthers(replica))(layer.id)) return;
+    await removeQuietly(host.disk, dataPathOf(pool, layer.record));
+    await removeQuietly(host.disk, mapPathOf(pool, layer.record));
+  }
+
+  /** When it is not known which header is on the disk, the store does not know what it is. */
+  async #updateHeader(change: (header: ReplicaHeader) => Partial<ReplicaHeader>): Promise<void> {
+    await this.#failing(async () => this.#files.headerFile.update(change));
+  }
+
+  async #failing(action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      if (HoldfastError.is(error) && error.effect === 'unknown') this.#health.fail(error);
+      throw error;
+    }
+  }
+
+  async #changeLayer(layer: Layer, change: Partial<LayerRecord>): Promise<void> {
+    const record = { ...layer.record, ...change };
+    await this.#updateHeader(({ layers }) => ({
+      layers: layers.map((other) => (other.layer === record.layer ? record : other)),
+    }));
+    layer.record = record;
+  }
+
+  async grow(sizeBytes: number): Promise<void> {
+    checkSize(sizeBytes);
+    await this.#inOrder(async () => {
+      this.#checkOpen();
+      const { headerFile } = this.#files;
+      const { head } = this.#stack;
+      if (sizeBytes === headerFile.header.sizeBytes) return;
+      if (sizeBytes < headerFile.header.sizeBytes) {
+        throw new HoldfastError('out-of-range', 'Volumes do not shrink', {
+          details: { field: 'sizeBytes', value: sizeBytes, remedy: 'Give a larger size' },
+        });
+      }
+      await head.data.resize(sizeBytes);
+      await head.map.grow(mapPages(sizeBytes / BLOCK_BYTES));
+      await head.data.flush();
+      await head.map.file.flush();
+      await this.#updateHeader(({ layers }) => ({
+        sizeBytes,
+        layers: layers.map((record) =>
+          record.layer === head.id ? { ...record, sizeBytes } : record,
+        ),
+      }));
+      head.record = { ...head.record, sizeBytes };
+      head.sizeBlocks = sizeBytes / BLOCK_BYTES;
+    });
+  }
+
+  async scrub(budgetBlocks: number): Promise<ScrubReport> {
+    return this.#inOrder(async () => {
+      this.#checkServing();
+      return this.#scrub.run(budgetBlocks);
+    });
+  }
+
+  async usage(): Promise<ReplicaUsage> {
+    this.#checkOpen();
+    return this.#dataPath.guard(async () => {
+      const { mapLog, intents, stamps } = this.#files;
+      const { layers, head } = this.#stack;
+      let snapshotBytes = 0;
+      let metadataBytes = mapLog.totalBytes + intents.fileBytes + 2 * 4096;
+      metadataBytes += (await stamps.pages.file.stat()).allocatedBytes;
+      for (const layer of layers) {
+        layer.allocatedBytes = (await layer.data.stat()).allocatedBytes;
+        metadataBytes += (await layer.map.file.stat()).allocatedBytes;
+        if (layer !== head) snapshotBytes += layer.allocatedBytes;
+      }
+      return { headBytes: head.allocatedBytes, snapshotBytes, metadataBytes };
+    });
+  }
+
+  async extents(offsetBytes: number, lengthBytes: number): Promise<BlockExtent[]> {
+    this.#checkServing();
+    const { sizeBytes } = this.#files.headerFile.header;
+    if (offsetBytes % BLOCK_BYTES !== 0 || lengthBytes % BLOCK_BYTES !== 0) {
+      throw new HoldfastError('unaligned', 'Range is not aligned to blocks');
+    }
+    if (offsetBytes < 0 || lengthBytes < 0 || offsetBytes + lengthBytes > sizeBytes) {
+      throw new HoldfastError('out-of-range', 'Range is beyond the end');
+    }
+    return this.#dataPath.guard(async () => {
+      const first = offsetBytes / BLOCK_BYTES;
+      return viewExtents(this.#stack.layers, first, lengthBytes / BLOCK_BYTES);
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#dataPath.refusal = new HoldfastError('aborted', 'Store is closed');
+    await this.#stopMerge();
+    await this.#inOrder(async () => {
+      await this.#dataPath.turnOver();
+      try {
+        if (this.#health.failed === null) await this.#closeCleanly();
+      } finally {
+        await this.#closeFiles();
+      }
+    });
+  }
+
+  async #closeCleanly(): Promise<void> {
+    const { mapLog } = this.#files;
+    await this.#rounds.alone(async () => {
+      await this.#rounds.checkpointAlone();
+      await mapLog.shrink();
+      // Doubt outlives an orderly close; so does what a rolled-back copy is.
+      const doubt = this.#stack.layers.some((layer) => layer.doubt.any);
+      await this.#updateHeader(() => ({ clean: true, doubt }));
+    });
+  }
+
+  async #closeFiles(): Promise<void> {
+    const { mapLog, intents, stamps } = this.#files;
+    for (const layer of this.#stack.layers) await layer.close();
+    await stamps.pages.close();
+    await intents.close();
+    await mapLog.close();
+    await this.#options.lock.release();
+    this.#options.onClosed();
+  }
+
+  // --- order and checks ---
+
+  async #inspect(level: number, segment: number): ReturnType<typeof inspectBlocks> {
+    const layer = this.#stack.layers[level]!;
+    const first = segment * this.#segmentBlocks;
+    const count = Math.min(this.#segmentBlocks, layer.sizeBlocks - first);
+    if (!Number.isSafeInteger(segment) || segment < 0 || count <= 0) {
+      throw new HoldfastError('out-of-range', 'Segment is beyond the end', {
+        details: { segment },
+      });
+    }
+    const { logTorn } = this.#files.headerFile.header;
+    const { layers } = this.#stack;
+    return inspectBlocks(layers, level, first, count, this.#reference, logTorn);
+  }
+
+  #segmentCount(layer: Layer): number {
+    return Math.ceil(layer.sizeBlocks / this.#segmentBlocks);
+  }
+
+  #checkOpen(): void {
+    this.#health.check();
+    if (this.#closing) throw new HoldfastError('aborted', 'Store is closed');
+  }
+
+  /** Open, and its contents are worth something. */
+  #checkServing(): void {
+    this.#checkOpen();
+    if (this.#condition === 'rolled-back') throw rolledBack();
+  }
+
+  async #inOrder<T>(action: () => Promise<T>): Promise<T> {
+    const turn = this.#cold.then(action);
+    this.#cold = turn.catch(() => undefined);
+    return turn;
+  }
+}
+
+function rolledBack(): HoldfastError {
+  return new HoldfastError('store-rolled-back', 'An older copy of the store came back', {
+    details: { remedy: 'Let the replica be rebuilt from the others' },
+  });
+}
+
+function inDoubt(): HoldfastError {
+  return new HoldfastError('not-current', 'Segments are in doubt and must be settled first');
+}
+
+function checkSize(sizeBytes: number): void {
+  if (isSize(sizeBytes)) return;
+  throw new HoldfastError('invalid-argument', 'Size cannot be served', {
+    details: {
+      field: 'sizeBytes',
+      value: sizeBytes,
+      remedy: `Use a positive multiple of ${BLOCK_BYTES} below 2^53`,
+    },
+  });
+}

@@ -1,0 +1,209 @@
+/**
+ * Looks at the contents of segments as they lie on disk, in doubt or not, and ends the doubt once
+ * the replicas were compared (docs/format/store.md §7, protocol.md rule 6).
+ */
+import { type Generation, HoldfastError, type SegmentInspection } from '#api/mod.ts';
+import { BLOCK_BYTES } from '#data/block/mod.ts';
+import { EMPTY_BYTES, isZero } from '#lib/mod.ts';
+import type { BlockChecksum } from './block-checksum.ts';
+import { KIND_ABSENT, KIND_DATA, KIND_ZERO } from './format.ts';
+import { crcIn, kindIn, type Layer, pageOf, setEntry } from './layer.ts';
+
+const CHUNK_BLOCKS = 256;
+
+export interface BlockInspection {
+  readonly kinds: Uint8Array;
+  readonly contentCrcs: Uint32Array;
+  readonly verified: Uint8Array;
+}
+
+/** The blocks as the layer at `level` and those below show them; checksums as of `reference`. */
+export async function inspectBlocks(
+  layers: readonly Layer[],
+  level: number,
+  first: number,
+  count: number,
+  reference: BlockChecksum,
+  logTorn: boolean,
+): Promise<BlockInspection> {
+  const result = {
+    kinds: new Uint8Array(count),
+    contentCrcs: new Uint32Array(count),
+    verified: new Uint8Array(count).fill(1),
+  };
+  for (let at = 0; at < count; at += CHUNK_BLOCKS) {
+    const chunk = new ChunkInspection(result, at, first + at, Math.min(CHUNK_BLOCKS, count - at));
+    for (let l = level; l >= 0 && chunk.open > 0; l--) await chunk.lookInto(layers[l]!, reference);
+    chunk.applyNewer();
+    if (logTorn) chunk.distrustShadows();
+  }
+  return result;
+}
+
+/** Some blocks on the way down the stack: those that no layer had yet are open. */
+class ChunkInspection {
+  open: number;
+  readonly #result: BlockInspection;
+  readonly #at: number;
+  readonly #first: number;
+  readonly #count: number;
+  readonly #decided: Uint8Array;
+  /** Absent in a layer where they are in doubt. */
+  readonly #doubtfullyAbsent: Uint8Array;
+  /** Checksums of contents that lie where the map says absent; those of the topmost layer. */
+  readonly #newer = new Map<number, number>();
+
+  constructor(result: BlockInspection, at: number, first: number, count: number) {
+    this.open = count;
+    this.#result = result;
+    this.#at = at;
+    this.#first = first;
+    this.#count = count;
+    this.#decided = new Uint8Array(count);
+    this.#doubtfullyAbsent = new Uint8Array(count);
+  }
+
+  async lookInto(layer: Layer, reference: BlockChecksum): Promise<void> {
+    const count = Math.min(this.#count, layer.sizeBlocks - this.#first);
+    if (count <= 0) return;
+    const { kinds, crcs } = await readEntries(layer, this.#first, count);
+    const bytes = this.#needsContents(layer, kinds)
+      ? await layer.data.read(this.#first * BLOCK_BYTES, count * BLOCK_BYTES)
+      : EMPTY_BYTES;
+    for (let i = 0; i < count; i++) {
+      if (this.#decided[i] === 1) continue;
+      const block = this.#first + i;
+      const doubt = layer.doubt.has(block);
+      const kind = kinds[i]!;
+      if (kind !== KIND_DATA && !doubt) {
+        if (kind === KIND_ZERO) this.#decide(i, 0, 0, true);
+        continue;
+      }
+      const contents = bytes.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES);
+      const matches = kind === KIND_DATA && layer.checksum.of(block, contents) === crcs[i];
+      if (!isZero(contents)) {
+        if (kind === KIND_ABSENT) this.#noteNewer(i, reference.of(block, contents));
+        else this.#decide(i, 1, reference.of(block, contents), matches);
+      } else if (kind !== KIND_ABSENT) this.#decide(i, 0, 0, kind === KIND_ZERO || matches);
+      else this.#doubtfullyAbsent[i] = 1;
+    }
+  }
+
+  /**
+   * Contents where the map has none: a write that no flush covered, or the copy of a merge that was
+   * broken off. The latter is what the layer below says it is.
+   */
+  applyNewer(): void {
+    const { kinds, contentCrcs, verified } = this.#result;
+    this.#newer.forEach((crc, i) => {
+      const at = this.#at + i;
+      if (kinds[at] === 1 && contentCrcs[at] === crc) return;
+      kinds[at] = 1;
+      contentCrcs[at] = crc;
+      verified[at] = 0;
+    });
+  }
+
+  /** The log lost its tail: a block may have been zeroed over what lies below (§7). */
+  distrustShadows(): void {
+    const { kinds, verified } = this.#result;
+    for (let i = 0; i < this.#count; i++) {
+      if (this.#doubtfullyAbsent[i] === 1 && kinds[this.#at + i] === 1) verified[this.#at + i] = 0;
+    }
+  }
+
+  #noteNewer(i: number, crc: number): void {
+    if (!this.#newer.has(i)) this.#newer.set(i, crc);
+  }
+
+  #needsContents(layer: Layer, kinds: Uint8Array): boolean {
+    for (let i = 0; i < kinds.length; i++) {
+      if (this.#decided[i] === 1) continue;
+      if (kinds[i] === KIND_DATA || layer.doubt.has(this.#first + i)) return true;
+    }
+    return false;
+  }
+
+  #decide(i: number, kind: number, crc: number, verified: boolean): void {
+    this.#decided[i] = 1;
+    this.open--;
+    this.#result.kinds[this.#at + i] = kind;
+    this.#result.contentCrcs[this.#at + i] = crc;
+    this.#result.verified[this.#at + i] = verified ? 1 : 0;
+  }
+}
+
+/** Kinds and checksums of a range, pages loaded as needed. */
+export async function readEntries(
+  layer: Layer,
+  first: number,
+  count: number,
+): Promise<{ kinds: Uint8Array; crcs: Uint32Array }> {
+  const kinds = new Uint8Array(count);
+  const crcs = new Uint32Array(count);
+  let i = 0;
+  while (i < count) {
+    const index = pageOf(first + i);
+    const page = await layer.map.acquire(index);
+    for (; i < count && pageOf(first + i) === index; i++) {
+      kinds[i] = kindIn(page, first + i);
+      crcs[i] = crcIn(page, first + i);
+    }
+    page.pins--;
+  }
+  return { kinds, crcs };
+}
+
+/** Takes the contents of the layer's blocks in doubt as they lie: they become the checksums. */
+export async function acceptAsItLies(layer: Layer, segment: number): Promise<void> {
+  const { segmentBlocks } = layer.doubt;
+  const first = segment * segmentBlocks;
+  const end = Math.min(first + segmentBlocks, layer.sizeBlocks);
+  for (let from = first; from < end; from += CHUNK_BLOCKS) {
+    const count = Math.min(CHUNK_BLOCKS, end - from);
+    const bytes = await layer.data.read(from * BLOCK_BYTES, count * BLOCK_BYTES);
+    for (let i = 0; i < count; i++) {
+      const block = from + i;
+      if (!layer.doubt.has(block)) continue;
+      const contents = bytes.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES);
+      const page = await layer.map.acquire(pageOf(block));
+      if (!isZero(contents)) {
+        setEntry(page, block, KIND_DATA, layer.checksum.of(block, contents));
+      } else if (kindIn(page, block) === KIND_DATA) {
+        setEntry(page, block, KIND_ZERO, 0);
+      }
+      page.pins--;
+    }
+  }
+  layer.unsynced = true;
+  layer.doubt.clearSegment(segment);
+}
+
+/** Throws `checksum-mismatch` unless the contents are those that were compared. */
+export function checkSettlement(
+  found: BlockInspection,
+  kinds: Uint8Array,
+  contentCrcs: Uint32Array,
+  firstBlock: number,
+): void {
+  const count = found.kinds.length;
+  if (kinds.length !== count || contentCrcs.length !== count) {
+    throw new HoldfastError('invalid-argument', 'Settlement has another number of blocks', {
+      details: { field: 'kinds', value: kinds.length, remedy: `Give ${count} blocks` },
+    });
+  }
+  for (let i = 0; i < count; i++) {
+    if (found.kinds[i] === kinds[i] && found.contentCrcs[i] === contentCrcs[i]) continue;
+    throw new HoldfastError('checksum-mismatch', 'Segment changed since it was compared', {
+      details: { offsetBytes: (firstBlock + i) * BLOCK_BYTES, block: firstBlock + i },
+    });
+  }
+}
+
+export function toInspection(
+  segment: number,
+  found: BlockInspection,
+  stamp: Generation,
+): SegmentInspection {
+  return { segment, ...found, stamp };
+}

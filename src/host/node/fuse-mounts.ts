@@ -1,0 +1,235 @@
+/**
+ * Mounts, holders and loop devices (docs/design/0008-fuse.md). Programs are mount(8), losetup(8),
+ * setsid(1) and umount(8), run without a shell and without waiting in a synchronous call: the files
+ * that they look at are served by this very process.
+ */
+import { spawn } from 'node:child_process';
+import { closeSync, constants, openSync } from 'node:fs';
+import { access, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import koffi from 'koffi';
+import { HoldfastError } from '#api/mod.ts';
+import type { Exec, ExecResult } from '../mod.ts';
+import type { FuseChannel, FuseMountState, FuseMounts } from '../fuse.ts';
+import { NodeFuseChannel } from './fuse-channel.ts';
+
+/** Room for a 1 MiB WRITE and its headers. */
+const RECEIVE_BYTES = 1024 * 1024 + 4096;
+const HOLDER_FD = 3;
+const PROGRAM_TIMEOUT_MS = 20_000;
+/** Prints its own pid, then becomes a sleeper that only keeps descriptor 3. */
+const HOLDER_SCRIPT = 'echo $$; exec sleep 2147483647 >/dev/null 2>&1';
+const FUSECTL = '/sys/fs/fuse/connections';
+
+const SYS_pidfd_open = 434;
+const SYS_pidfd_getfd = 438;
+
+export class NodeFuseMounts implements FuseMounts {
+  readonly #exec: Exec;
+
+  constructor(exec: Exec) {
+    this.#exec = exec;
+  }
+
+  async missing(): Promise<string[]> {
+    const missing: string[] = [];
+    if (process.getuid?.() !== 0) missing.push('root: run as root, or use the NBD address instead');
+    for (const [path, remedy] of [
+      ['/dev/fuse', 'load the fuse module, or run the container with the device'],
+      ['/dev/loop-control', 'load the loop module, or run the container with the device'],
+    ] as const) {
+      if (!(await exists(path))) missing.push(`${path}: ${remedy}`);
+    }
+    for (const [program, remedy] of [
+      ['mount', 'install the package mount'],
+      ['losetup', 'install the package mount'],
+      ['setsid', 'install the package util-linux'],
+    ] as const) {
+      if (!(await this.#has(program))) missing.push(`${program}: ${remedy}`);
+    }
+    return missing;
+  }
+
+  async mount(imageFile: string): Promise<{ channel: FuseChannel; state: FuseMountState }> {
+    await mkdir(dirname(imageFile), { recursive: true });
+    if (!(await exists(imageFile))) await writeFile(imageFile, '');
+    const fd = openSync('/dev/fuse', constants.O_RDWR | constants.O_NONBLOCK);
+    let holderPid = 0;
+    try {
+      await mountWith(fd, imageFile);
+      holderPid = await startHolder(fd);
+      const state: FuseMountState = {
+        imageFile,
+        holderPid,
+        holderStart: (await processStart(holderPid)) ?? '',
+        holderFd: HOLDER_FD,
+        connection: await connectionOf(imageFile),
+      };
+      return { channel: new NodeFuseChannel(fd, RECEIVE_BYTES), state };
+    } catch (error) {
+      if (holderPid > 0) killIfAlive(holderPid);
+      closeSync(fd);
+      await this.#run(['umount', '-l', imageFile]);
+      throw error;
+    }
+  }
+
+  async takeOver(state: FuseMountState): Promise<FuseChannel> {
+    if ((await processStart(state.holderPid)) !== state.holderStart) {
+      throw new HoldfastError('not-found', 'FUSE holder is gone', {
+        details: { pid: state.holderPid, imageFile: state.imageFile },
+      });
+    }
+    return new NodeFuseChannel(takeDescriptor(state.holderPid, state.holderFd), RECEIVE_BYTES);
+  }
+
+  async attachLoop(imageFile: string): Promise<string> {
+    const argv = ['losetup', '--direct-io=on', '-f', '--show', imageFile];
+    return (await this.#demand(argv)).stdout.trim();
+  }
+
+  async findLoops(imageFile: string): Promise<string[]> {
+    // Plain `losetup -a` asks each file for its state and hangs where a session is not served.
+    const { stdout } = await this.#demand(['losetup', '-l', '-n', '-O', 'NAME,BACK-FILE']);
+    return stdout
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter(([, file]) => file === imageFile)
+      .map(([name]) => name ?? '');
+  }
+
+  async resizeLoop(device: string): Promise<void> {
+    await this.#demand(['losetup', '-c', device]);
+  }
+
+  async detachLoop(device: string): Promise<void> {
+    await this.#run(['losetup', '-d', device]);
+  }
+
+  async unmount(state: FuseMountState): Promise<void> {
+    const result = await this.#run(['umount', state.imageFile], 3_000);
+    if (result === null || result.exitCode !== 0) await this.#abort(state);
+    if ((await processStart(state.holderPid)) === state.holderStart) killIfAlive(state.holderPid);
+  }
+
+  /** The end that never waits for a server: abort the connection, then unmount lazily. */
+  async #abort(state: FuseMountState): Promise<void> {
+    if (!(await isMounted(state.imageFile))) return;
+    if (!(await exists(`${FUSECTL}/${state.connection}`))) {
+      await this.#run(['mount', '-t', 'fusectl', 'fusectl', FUSECTL]);
+    }
+    await writeFile(`${FUSECTL}/${state.connection}/abort`, '1').catch(() => undefined);
+    await this.#run(['umount', '-l', state.imageFile]);
+  }
+
+  async #has(program: string): Promise<boolean> {
+    const found = await Promise.all(
+      ['/usr/sbin', '/usr/bin', '/sbin', '/bin'].map((folder) => exists(`${folder}/${program}`)),
+    );
+    return found.includes(true);
+  }
+
+  /** Null when it could not run or ran out of time. */
+  async #run(argv: readonly string[], timeoutMs = PROGRAM_TIMEOUT_MS): Promise<ExecResult | null> {
+    return this.#exec.run(argv, { timeoutMs }).catch(() => null);
+  }
+
+  async #demand(argv: readonly string[]): Promise<ExecResult> {
+    const result = await this.#exec.run(argv, { timeoutMs: PROGRAM_TIMEOUT_MS });
+    if (result.exitCode === 0) return result;
+    throw new HoldfastError('io-error', 'Program failed', {
+      details: { program: argv.join(' '), exitCode: result.exitCode, stderr: result.stderr.trim() },
+    });
+  }
+}
+
+/** mount(8) inherits the descriptor as 3; `-i` keeps it from looking for a helper. */
+function mountWith(fd: number, imageFile: string): Promise<void> {
+  const options = 'fd=3,rootmode=100000,user_id=0,group_id=0,allow_other';
+  const argv = ['-i', '-t', 'fuse', '-o', options, 'holdfast', imageFile];
+  return new Promise((resolve, reject) => {
+    const child = spawn('mount', argv, { stdio: ['ignore', 'ignore', 'pipe', fd] });
+    let stderr = '';
+    child.stderr?.on('data', (bytes) => (stderr += String(bytes)));
+    child.on('error', reject);
+    child.on('close', (exitCode) => {
+      if (exitCode === 0) return resolve();
+      const details = { imageFile, exitCode: exitCode ?? -1, stderr: stderr.trim() };
+      reject(new HoldfastError('io-error', 'FUSE mount failed', { details }));
+    });
+  });
+}
+
+/** setsid --fork leaves the holder to init: it is a child of neither engine nor node. */
+function startHolder(fd: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const argv = ['--fork', 'sh', '-c', HOLDER_SCRIPT];
+    const child = spawn('setsid', argv, { stdio: ['ignore', 'pipe', 'ignore', fd], cwd: '/' });
+    let stdout = '';
+    child.stdout?.on('data', (bytes) => (stdout += String(bytes)));
+    child.on('error', reject);
+    child.on('close', () => {
+      const pid = Number(stdout.trim());
+      if (Number.isInteger(pid) && pid > 1) resolve(pid);
+      else reject(new HoldfastError('io-error', 'FUSE holder did not start'));
+    });
+  });
+}
+
+let syscall: ReturnType<ReturnType<typeof koffi.load>['func']> | null = null;
+
+function takeDescriptor(pid: number, fd: number): number {
+  syscall ??= koffi.load('libc.so.6').func('long syscall(long number, long a, long b, long c)');
+  const pidfd = Number(syscall(SYS_pidfd_open, pid, 0, 0));
+  if (pidfd < 0) throw new HoldfastError('not-found', 'FUSE holder is gone', { details: { pid } });
+  try {
+    const taken = Number(syscall(SYS_pidfd_getfd, pidfd, fd, 0));
+    if (taken >= 0) return taken;
+    throw new HoldfastError('permission-denied', 'FUSE descriptor cannot be taken', {
+      details: { pid, errno: koffi.errno() },
+    });
+  } finally {
+    closeSync(pidfd);
+  }
+}
+
+/** Start time of a live process in ticks since boot; undefined when it is gone or a zombie. */
+export async function processStart(pid: number): Promise<string | undefined> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return text === '' || fields[0] === 'Z' ? undefined : fields[19];
+}
+
+function killIfAlive(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It ended between the look and the kill.
+  }
+}
+
+async function mountLine(imageFile: string): Promise<string[] | undefined> {
+  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
+  return lines.map((line) => line.split(' ')).findLast((fields) => fields[4] === imageFile);
+}
+
+async function isMounted(imageFile: string): Promise<boolean> {
+  return (await mountLine(imageFile)) !== undefined;
+}
+
+/** The connection's number is the minor number of the mount's device. */
+async function connectionOf(imageFile: string): Promise<number> {
+  const device = (await mountLine(imageFile))?.[2] ?? '';
+  return Number(device.split(':')[1] ?? -1);
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () =>
+      stat(path).then(
+        () => true,
+        () => false,
+      ),
+  );
+}

@@ -1,0 +1,41 @@
+/**
+ * The real world: the only place that imports node:fs, node:net, node:child_process and the like.
+ */
+import type { Host } from '../mod.ts';
+import { NodeClock } from './node-clock.ts';
+import type { DiskMode } from './node-disk-file.ts';
+import { NodeDisk } from './node-disk.ts';
+import { NodeExec } from './node-exec.ts';
+import { NodeLog } from './node-log.ts';
+import { NodeNet } from './node-net.ts';
+import { NodeRng } from './node-rng.ts';
+
+export interface NodeHostOptions {
+  /** Where log lines go; standard error when absent. */
+  readonly logFile?: string;
+  /** debug, info (default), warn, error or silent. */
+  readonly logLevel?: string;
+  /**
+   * `lanes` (default), or `inline` on a thread that serves the disk of one pool and nothing else.
+   */
+  readonly diskMode?: DiskMode;
+}
+
+/** One host for each thread: the threads of its disks belong to it. */
+export function createNodeHost(options: NodeHostOptions = {}): Host {
+  const { logFile, logLevel, diskMode = 'lanes' } = options;
+  return {
+    clock: new NodeClock(),
+    rng: new NodeRng(),
+    disk: new NodeDisk(diskMode),
+    net: new NodeNet(),
+    exec: new NodeExec(),
+    log: NodeLog.open({
+      ...(logFile === undefined ? {} : { file: logFile }),
+      ...(logLevel === undefined ? {} : { level: logLevel }),
+    }),
+  };
+}
+
+export { NodeFuseMounts, processStart } from './fuse-mounts.ts';
+export type { DiskMode };

@@ -1,0 +1,69 @@
+import { equal, match } from 'node:assert/strict';
+import { test } from 'node:test';
+import { BlockHistory } from './block-history.ts';
+
+const eight = (value: number): number[] => new Array<number>(8).fill(value);
+
+function write(history: BlockHistory, value: number, from: number, to: number): void {
+  history.invoke(value, from).completedAt = to;
+}
+
+test('BlockHistory accepts reads of the last write and of a write in flight', () => {
+  const history = new BlockHistory();
+  history.read(eight(0), 1, 2);
+  write(history, 1, 3, 6);
+  history.read(eight(0), 3, 5);
+  history.read(eight(1), 5, 7);
+  history.read(eight(1), 8, 9);
+  equal(history.check(), null);
+});
+
+test('BlockHistory finds a stale read', () => {
+  const history = new BlockHistory();
+  write(history, 1, 1, 2);
+  write(history, 2, 3, 4);
+  history.read(eight(1), 5, 6);
+  match(history.check() ?? '', /lost write|stale read/);
+});
+
+test('BlockHistory finds a value that comes back', () => {
+  const history = new BlockHistory();
+  write(history, 1, 1, 2);
+  history.invoke(2, 3);
+  history.read(eight(2), 4, 5);
+  history.read(eight(1), 6, 7);
+  match(history.check() ?? '', /lost write|stale read/);
+});
+
+test('BlockHistory finds a value that nobody wrote', () => {
+  const history = new BlockHistory();
+  history.read(eight(9), 1, 2);
+  match(history.check() ?? '', /may be left/);
+});
+
+test('BlockHistory finds a lost write that was flushed before all power went', () => {
+  const history = new BlockHistory();
+  write(history, 1, 1, 2);
+  write(history, 2, 3, 4);
+  history.lose(10, 5);
+  history.read(eight(1), 11, 12);
+  match(history.check() ?? '', /may be left/);
+});
+
+test('BlockHistory lets unflushed sectors be old or new after a loss, but only once', () => {
+  const history = new BlockHistory();
+  write(history, 1, 1, 2);
+  write(history, 2, 6, 7);
+  history.lose(10, 5);
+  history.read([1, 1, 2, 2, 2, 2, 2, 2], 11, 12);
+  equal(history.check(), null);
+  history.read(eight(2), 13, 14);
+  match(history.check() ?? '', /disagree/);
+});
+
+test('BlockHistory refuses a torn block while a replica had power', () => {
+  const history = new BlockHistory();
+  write(history, 1, 1, 2);
+  history.read([0, 1, 1, 1, 1, 1, 1, 1], 1, 3);
+  match(history.check() ?? '', /torn|stale|lost/);
+});
