@@ -30,8 +30,6 @@ export const SOUND_LEASE: LeaseRules = {
   refuseOlder: true,
 };
 
-export type LeaseMistake = keyof LeaseRules;
-
 const VOTERS = 3;
 const SLOW = 2;
 const FAST = 3;

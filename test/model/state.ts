@@ -18,8 +18,6 @@ export type State = Uint8Array;
 
 export const REPLICAS_MAX = 3;
 export const BLOCKS = 2;
-export const SEQ_MAX = 7;
-export const VALUE_MAX = 9;
 
 // The volume.
 export const K_PROMISED = 0;
