@@ -34,16 +34,17 @@ const MESSAGES: Readonly<Record<Wrong, string>> = {
   'beyond-end': 'The map has blocks beyond the end of the layer',
 };
 
-/** Reads maps and, unless `quick`, contents of all layers. */
+/** Reads maps and, unless `quick`, contents; `onPresent`: of each block that is not absent. */
 export async function checkBlocks(
   layers: readonly LayerSource[],
   findings: Findings,
   quick: boolean,
+  onPresent: (block: number) => void,
 ): Promise<BlockCounts[]> {
   const all: BlockCounts[] = [];
   for (const [i, layer] of layers.entries()) {
     const below = layers[i - 1];
-    const check = new LayerCheck(layer, below?.layer.state === 'merging', quick);
+    const check = new LayerCheck(layer, below?.layer.state === 'merging', quick, onPresent);
     all.push(await check.run(findings));
   }
   return all;
@@ -53,10 +54,17 @@ class LayerCheck {
   readonly #layer: LayerSource;
   readonly #mayHoldCopies: boolean;
   readonly #quick: boolean;
+  readonly #onPresent: (block: number) => void;
   readonly #counts = noBlocks();
   readonly #runs: { wrong: Wrong; block: number; count: number }[] = [];
 
-  constructor(layer: LayerSource, mayHoldCopies: boolean, quick: boolean) {
+  constructor(
+    layer: LayerSource,
+    mayHoldCopies: boolean,
+    quick: boolean,
+    onPresent: (block: number) => void,
+  ) {
+    this.#onPresent = onPresent;
     this.#layer = layer;
     this.#mayHoldCopies = mayHoldCopies;
     this.#quick = quick;
@@ -99,6 +107,7 @@ class LayerCheck {
       }
       if (kind === DATA) this.#counts.data++;
       if (kind === ZERO) this.#counts.zero++;
+      if (kind !== ABSENT) this.#onPresent(start + i);
       if (this.#quick) continue;
       this.#checkBlock(start + i, i, kind, entries, contents);
     }

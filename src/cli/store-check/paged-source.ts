@@ -1,5 +1,14 @@
 /** docs/format/store.md "Paged file": `.map` and `stamps-` files, read through the map log. */
-import { crc32c, decodeText, encodeText, isZero, readU64Le, viewOf, writeU64Le } from '#lib/mod.ts';
+import {
+  Bitmap,
+  crc32c,
+  decodeText,
+  encodeText,
+  isZero,
+  readU64Le,
+  viewOf,
+  writeU64Le,
+} from '#lib/mod.ts';
 import { decodeEnvelope, type EnvelopeKind, takeEnvelope } from './envelope.ts';
 import type { Findings } from './findings.ts';
 import { type Changes, ENTRIES_PER_PAGE } from './map-replay.ts';
@@ -52,7 +61,7 @@ export class PagedSource {
 
   /** The payload of the header; undefined after a finding. */
   async header(kind: EnvelopeKind): Promise<unknown> {
-    const { file, findings } = this.#options;
+    const { file, findings, clean } = this.#options;
     const bytes = await file.read(0, Math.min(PAGE_BYTES, file.sizeBytes));
     const payload = takeEnvelope(
       decodeEnvelope(bytes, kind, 'padded'),
@@ -61,6 +70,11 @@ export class PagedSource {
       findings,
     );
     if (bytes.byteLength < PAGE_BYTES) findings.corruption(file.path, 'The header is cut off');
+    else if (file.sizeBytes % PAGE_BYTES !== 0) {
+      const details = { sizeBytes: file.sizeBytes };
+      if (clean) findings.damage(file.path, 'The last page is cut off', details);
+      else findings.note(file.path, 'The last page is cut off', details);
+    }
     return payload;
   }
 
@@ -151,12 +165,16 @@ export async function readMapPage(
 export interface StampsSummary {
   readonly pages: number;
   readonly highest: { readonly epoch: number; readonly n: number };
+  /** Segments that have a stamp above (0, 0). */
+  readonly stamped: Bitmap;
 }
 
 /** Reads every page; the findings say what does not fit. */
 export async function readStamps(source: PagedSource, segments: number): Promise<StampsSummary> {
   let highest = { epoch: 0, n: 0 };
-  const raise = (epoch: number, n: number): void => {
+  const stamped = new Bitmap(segments);
+  const raise = (segment: number, epoch: number, n: number): void => {
+    if (segment < segments && (epoch > 0 || n > 0)) stamped.set(segment);
     if (epoch > highest.epoch || (epoch === highest.epoch && n > highest.n)) highest = { epoch, n };
   };
   let pages = 0;
@@ -168,11 +186,11 @@ export async function readStamps(source: PagedSource, segments: number): Promise
     const view = viewOf(raw);
     for (let i = 0; i < STAMPS_PER_PAGE; i++) {
       const at = BODY_OFFSET + 16 * i;
-      raise(readU64Le(view, at), readU64Le(view, at + 8));
+      raise(number * STAMPS_PER_PAGE + i, readU64Le(view, at), readU64Le(view, at + 8));
     }
   }
   for (const run of source.changes.stamps) {
-    for (const { epoch, n } of run.stamps) raise(epoch, n);
+    for (const [i, { epoch, n }] of run.stamps.entries()) raise(run.segment + i, epoch, n);
   }
-  return { pages, highest };
+  return { pages, highest, stamped };
 }

@@ -3,6 +3,7 @@ import type { Disk } from '#host/mod.ts';
 import { checkBlocks, noBlocks } from './block-check.ts';
 import { digestLayer, digestView } from './digest.ts';
 import { type Finding, Findings } from './findings.ts';
+import { BLOCK_BYTES } from './layer-source.ts';
 import type { VoterPayload } from './payloads.ts';
 import {
   type Condition,
@@ -117,7 +118,9 @@ async function describe(
   findings: Findings,
 ): Promise<Pick<ReplicaReport, 'replica' | 'layers' | 'views'>> {
   const sources = image.layers ?? [];
-  const counts = await checkBlocks(sources, findings, quick);
+  const stamps = new StampCheck(image);
+  const counts = await checkBlocks(sources, findings, quick, (block) => stamps.see(block));
+  stamps.report(findings);
   const layers: LayerReport[] = [];
   for (const [i, source] of sources.entries()) {
     const { data, zero, checked, corrupt, unsettled, unknown } = counts[i] ?? noBlocks();
@@ -138,6 +141,43 @@ async function describe(
     views.push({ snapshot: view.snapshot, digest: await digestView(view) });
   }
   return { replica: descriptionOf(image), layers, views };
+}
+
+/**
+ * A stamps page that is lost reads as one that was never written; but a block that is present was
+ * written, and a write leaves a stamp.
+ */
+class StampCheck {
+  readonly #image: ReplicaImage;
+  #last = -1;
+  #first = -1;
+  #missing = 0;
+
+  constructor(image: ReplicaImage) {
+    this.#image = image;
+  }
+
+  see(block: number): void {
+    const { header, stamps, doubt, intents } = this.#image;
+    const segment = Math.floor((block * BLOCK_BYTES) / header.segmentBytes);
+    if (segment === this.#last || stamps === undefined) return;
+    this.#last = segment;
+    const segments = stamps.stamped.length;
+    if (segment < header.baseSegments || segment >= segments) return;
+    if (stamps.stamped.test(segment) || (doubt && intents.has(segment))) return;
+    if (this.#missing === 0) this.#first = segment;
+    this.#missing++;
+  }
+
+  report(findings: Findings): void {
+    if (this.#missing === 0) return;
+    const { directory, header } = this.#image;
+    const file = `${directory}/stamps-${header.stamps}`;
+    const details = { segment: this.#first, times: this.#missing };
+    const message = 'Segments were written and have no stamp';
+    if (header.clean) findings.damage(file, message, details);
+    else findings.note(file, message, details);
+  }
 }
 
 function descriptionOf(image: ReplicaImage): ReplicaDescription {
