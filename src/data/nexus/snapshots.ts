@@ -96,6 +96,9 @@ export class Snapshots {
       } catch (error) {
         if (asHoldfastError(error).code !== 'not-found') throw error;
       }
+      // Checksums that moved to another layer with their blocks are durable before anybody relies
+      // on it.
+      await session.member.flush();
     });
     await this.refresh();
   }
@@ -148,6 +151,7 @@ export class Snapshots {
         if ((everywhere && sealed) || session === null) continue;
         try {
           await session.member.deleteSnapshot(id);
+          await session.member.flush();
         } catch (error) {
           this.#core.parts.attendance.lost(slot, session, asHoldfastError(error));
           break;

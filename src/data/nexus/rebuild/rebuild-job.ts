@@ -83,7 +83,8 @@ export class RebuildJob {
       session,
       progress,
       from,
-      source: () => this.source(),
+      source: (refused) => this.source(refused),
+      onSourceTrouble: (trouble) => this.noteSourceTrouble(trouble),
       ask: (outcome) => this.ask(outcome),
       checkpoint: () => this.checkpoint(),
       // Atomic with finding that no snapshot is missing: from here on it gets every write.

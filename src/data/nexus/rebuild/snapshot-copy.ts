@@ -20,7 +20,9 @@ export interface SnapshotInstallOptions {
   readonly session: MemberSession;
   readonly progress: RebuildProgress;
   readonly from: Generation;
-  readonly source: () => SegmentSource;
+  readonly source: (refused?: ReadonlySet<MemberSlot>) => SegmentSource;
+  /** A source failed: its session is over, or only this copy of it is bad. */
+  readonly onSourceTrouble: (trouble: SourceTrouble) => void;
   readonly ask: <T>(outcome: Promise<T>) => Promise<T>;
   readonly checkpoint: () => void;
   readonly receive: () => readonly number[];
@@ -112,6 +114,22 @@ async function install(
   progress.segmentsDone = 0;
   for (let segment = set.nextSet(0); segment < set.length; segment = set.nextSet(segment + 1)) {
     checkpoint();
+    await copyFromSomebody(options, origin, snapshot, segment);
+    progress.segmentsDone++;
+  }
+  await ask(joiner.flush());
+  await ask(joiner.sealSnapshot(snapshot.id));
+}
+
+async function copyFromSomebody(
+  options: SnapshotInstallOptions,
+  origin: SegmentSource,
+  snapshot: SnapshotInfo,
+  segment: number,
+): Promise<void> {
+  const { core, session, progress } = options;
+  const refused = new Set<MemberSlot>();
+  for (let source = origin; ; source = options.source(refused)) {
     try {
       await copySegment(
         {
@@ -122,15 +140,15 @@ async function install(
           clock: core.clock,
           progress,
         },
-        origin,
+        source,
         segment,
       );
+      return;
     } catch (error) {
-      // The job is begun again, from another source when this one is gone.
-      throw error instanceof SourceTrouble ? error.error : error;
+      if (!(error instanceof SourceTrouble)) throw error;
+      options.checkpoint();
+      options.onSourceTrouble(error);
+      refused.add(source.slot);
     }
-    progress.segmentsDone++;
   }
-  await ask(joiner.flush());
-  await ask(joiner.sealSnapshot(snapshot.id));
 }
