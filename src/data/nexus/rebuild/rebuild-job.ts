@@ -26,7 +26,12 @@ import { holdRange } from '../range-hold.ts';
 import { findCopySet, joinsFrom } from './copy-set.ts';
 import { RebuildProgress } from './progress.ts';
 import { formatNote, parseNote } from './rebuild-note.ts';
-import { copySegment, type SegmentSource, SourceTrouble } from './segment-copy.ts';
+import {
+  copyFromSomebody,
+  type SegmentSource,
+  type SegmentSources,
+  type SourceTrouble,
+} from './segment-copy.ts';
 import { installSnapshots } from './snapshot-copy.ts';
 import type { Throttle } from './throttle.ts';
 
@@ -38,6 +43,11 @@ export class RebuildJob {
   protected readonly slot: MemberSlot;
   protected readonly session: MemberSession;
   readonly #throttle: Throttle;
+  readonly #sources: SegmentSources = {
+    source: (refused) => this.source(refused),
+    onSourceTrouble: (trouble) => this.noteSourceTrouble(trouble),
+    checkpoint: () => this.checkpoint(),
+  };
   readonly #era: number;
   readonly #stopped: () => boolean;
 
@@ -83,10 +93,8 @@ export class RebuildJob {
       session,
       progress,
       from,
-      source: (refused) => this.source(refused),
-      onSourceTrouble: (trouble) => this.noteSourceTrouble(trouble),
+      ...this.#sources,
       ask: (outcome) => this.ask(outcome),
-      checkpoint: () => this.checkpoint(),
       // Atomic with finding that no snapshot is missing: from here on it gets every write.
       receive: () => this.receive(),
     });
@@ -184,37 +192,17 @@ export class RebuildJob {
     const release = await holdRange(core.lock, offsetBytes, lengthBytes, 'exclusive');
     try {
       this.checkpoint();
-      await this.#copyFromSomebody(segment, progress);
+      const copy = {
+        joiner: this.session,
+        layer: null,
+        segmentBytes: core.options.segmentBytes,
+        deadlineMs: core.policy.memberDeadlineMs,
+        clock: core.clock,
+        progress,
+      };
+      await copyFromSomebody(copy, this.#sources, this.source(), segment);
     } finally {
       release();
-    }
-  }
-
-  async #copyFromSomebody(segment: number, progress: RebuildProgress): Promise<void> {
-    const { core, session } = this;
-    const refused = new Set<MemberSlot>();
-    for (;;) {
-      const source = this.source(refused);
-      try {
-        await copySegment(
-          {
-            joiner: session,
-            layer: null,
-            segmentBytes: core.options.segmentBytes,
-            deadlineMs: core.policy.memberDeadlineMs,
-            clock: core.clock,
-            progress,
-          },
-          source,
-          segment,
-        );
-        return;
-      } catch (error) {
-        if (!(error instanceof SourceTrouble)) throw error;
-        this.checkpoint();
-        this.noteSourceTrouble(error);
-        refused.add(source.slot);
-      }
     }
   }
 

@@ -40,7 +40,37 @@ export interface SegmentCopyOptions {
   readonly progress: RebuildProgress;
 }
 
-export async function copySegment(
+/** Who can be copied from, and who is told when one of them fails. */
+export interface SegmentSources {
+  readonly source: (refused?: ReadonlySet<MemberSlot>) => SegmentSource;
+  /** A source failed: its session is over, or only this copy of it is bad. */
+  readonly onSourceTrouble: (trouble: SourceTrouble) => void;
+  /** Throws when the rebuild is over. */
+  readonly checkpoint: () => void;
+}
+
+/** Copies the segment from `first`, or from the next one that can; throws when nobody is left. */
+export async function copyFromSomebody(
+  options: SegmentCopyOptions,
+  sources: SegmentSources,
+  first: SegmentSource,
+  segment: number,
+): Promise<void> {
+  const refused = new Set<MemberSlot>();
+  for (let source = first; ; source = sources.source(refused)) {
+    try {
+      await copySegment(options, source, segment);
+      return;
+    } catch (error) {
+      if (!(error instanceof SourceTrouble)) throw error;
+      sources.checkpoint();
+      sources.onSourceTrouble(error);
+      refused.add(source.slot);
+    }
+  }
+}
+
+async function copySegment(
   options: SegmentCopyOptions,
   source: SegmentSource,
   segment: number,

@@ -12,19 +12,15 @@ import type { MemberSlot } from '../member-slot.ts';
 import type { NexusCore } from '../nexus-core.ts';
 import { findCopySet } from './copy-set.ts';
 import type { RebuildProgress } from './progress.ts';
-import { copySegment, type SegmentSource, SourceTrouble } from './segment-copy.ts';
+import { copyFromSomebody, type SegmentSource, type SegmentSources } from './segment-copy.ts';
 
-export interface SnapshotInstallOptions {
+export interface SnapshotInstallOptions extends SegmentSources {
   readonly core: NexusCore;
   readonly slot: MemberSlot;
   readonly session: MemberSession;
   readonly progress: RebuildProgress;
   readonly from: Generation;
-  readonly source: (refused?: ReadonlySet<MemberSlot>) => SegmentSource;
-  /** A source failed: its session is over, or only this copy of it is bad. */
-  readonly onSourceTrouble: (trouble: SourceTrouble) => void;
   readonly ask: <T>(outcome: Promise<T>) => Promise<T>;
-  readonly checkpoint: () => void;
   readonly receive: () => readonly number[];
 }
 
@@ -112,43 +108,19 @@ async function install(
   });
   progress.segmentsTotal = set.count();
   progress.segmentsDone = 0;
+  const copy = {
+    joiner: session,
+    layer: snapshot.id,
+    segmentBytes: core.options.segmentBytes,
+    deadlineMs: core.policy.memberDeadlineMs,
+    clock: core.clock,
+    progress,
+  };
   for (let segment = set.nextSet(0); segment < set.length; segment = set.nextSet(segment + 1)) {
     checkpoint();
-    await copyFromSomebody(options, origin, snapshot, segment);
+    await copyFromSomebody(copy, options, origin, segment);
     progress.segmentsDone++;
   }
   await ask(joiner.flush());
   await ask(joiner.sealSnapshot(snapshot.id));
-}
-
-async function copyFromSomebody(
-  options: SnapshotInstallOptions,
-  origin: SegmentSource,
-  snapshot: SnapshotInfo,
-  segment: number,
-): Promise<void> {
-  const { core, session, progress } = options;
-  const refused = new Set<MemberSlot>();
-  for (let source = origin; ; source = options.source(refused)) {
-    try {
-      await copySegment(
-        {
-          joiner: session,
-          layer: snapshot.id,
-          segmentBytes: core.options.segmentBytes,
-          deadlineMs: core.policy.memberDeadlineMs,
-          clock: core.clock,
-          progress,
-        },
-        source,
-        segment,
-      );
-      return;
-    } catch (error) {
-      if (!(error instanceof SourceTrouble)) throw error;
-      options.checkpoint();
-      options.onSourceTrouble(error);
-      refused.add(source.slot);
-    }
-  }
 }
