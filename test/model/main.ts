@@ -17,7 +17,7 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '3' },
     seed: { type: 'string', default: '1' },
-    states: { type: 'string', default: '2000000' },
+    states: { type: 'string', default: '3000000' },
     steps: { type: 'string', default: '10000000' },
     config: { type: 'string' },
     traces: { type: 'boolean', default: false },
