@@ -68,6 +68,8 @@ export class FileReplica implements ReplicaStore {
   #merges: Promise<unknown> = Promise.resolve();
   #mergeStop: HoldfastError | null = null;
   #closing = false;
+  /** The header says that the cache may have lost something. */
+  #distrusted = false;
 
   constructor(options: FileReplicaOptions, files: OpenedReplica) {
     const { host, limits, parts } = options;
@@ -77,7 +79,7 @@ export class FileReplica implements ReplicaStore {
     this.#options = options;
     this.#files = files;
     this.#condition = files.condition;
-    this.#health = new Health(log);
+    this.#health = new Health(log, () => void this.#distrustCache());
     this.#segmentBlocks = identity.segmentBytes / BLOCK_BYTES;
     this.#reference = new BlockChecksum(identity.volume);
     const health = this.#health;
@@ -558,6 +560,8 @@ export class FileReplica implements ReplicaStore {
       try {
         if (this.#health.failed === null) await this.#closeCleanly();
       } finally {
+        // Before the lock is gone: the next opener writes the same file.
+        if (this.#health.failed !== null) await this.#distrustCache();
         await this.#closeFiles();
       }
     });
@@ -572,6 +576,22 @@ export class FileReplica implements ReplicaStore {
       const doubt = this.#stack.layers.some((layer) => layer.doubt.any);
       await this.#updateHeader(() => ({ clean: true, doubt }));
     });
+  }
+
+  /**
+   * After a failed sync the kernel may have dropped accepted writes, as a loss of power does: the
+   * next open finds no cache identity, takes a new incarnation, and is not believed to have them
+   * all. Tried again at close: the disk may have refused this too.
+   */
+  async #distrustCache(): Promise<void> {
+    if (this.#distrusted) return;
+    try {
+      await this.#files.headerFile.update(() => ({ cacheIdentity: '' }));
+      this.#distrusted = true;
+    } catch (error) {
+      if (!HoldfastError.is(error)) throw error;
+      this.#options.host.log.warn('Failed store could not be marked', { error });
+    }
   }
 
   async #closeFiles(): Promise<void> {

@@ -8,10 +8,12 @@ import type { Log } from '#host/mod.ts';
  */
 export class Health {
   readonly #log: Log;
+  readonly #onFailed: () => void;
   #failed: HoldfastError | null = null;
 
-  constructor(log: Log) {
+  constructor(log: Log, onFailed: () => void) {
     this.#log = log;
+    this.#onFailed = onFailed;
   }
 
   get failed(): HoldfastError | null {
@@ -26,6 +28,7 @@ export class Health {
         cause,
       });
       this.#log.error('Store failed', { cause });
+      this.#onFailed();
     }
     return this.#failed;
   }

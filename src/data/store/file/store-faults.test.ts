@@ -126,10 +126,29 @@ test('A sync that fails once fails the store for good', async () => {
     await assert.rejects(bench.flush(), (error) => hasCode(error, 'replica-failed'));
     await assert.rejects(bench.read(5), (error) => hasCode(error, 'replica-failed'));
     await assert.rejects(bench.write(6, filled(1)), (error) => hasCode(error, 'replica-failed'));
+    const { incarnation } = bench.store.state();
     await bench.run(bench.store.close());
     await bench.openStore();
-    assert.equal(bench.store.state().condition, 'process-crash', 'it is not called clean');
+    assert.equal(bench.store.state().condition, 'cache-lost', 'the kernel may have dropped writes');
+    assert.notEqual(bench.store.state().incarnation, incarnation);
   }
+});
+
+test('A process that dies after a failed sync leaves a store with a new incarnation', async () => {
+  const bench = await StoreBench.create();
+  const { incarnation } = bench.store.state();
+  await bench.write(5, filled(1));
+  bench.world.disk('a').addFault({
+    path: /\.data$/,
+    verbs: ['flush'],
+    times: 1,
+    effect: { kind: 'fail', code: 'io-error' },
+  });
+  await assert.rejects(bench.flush(), (error) => hasCode(error, 'io-error'));
+  await bench.world.run({ forMs: 1_000 });
+  bench.world.crashProcess('a');
+  await bench.crashProcess();
+  assert.notEqual(bench.store.state().incarnation, incarnation);
 });
 
 test('A disk that fills fails the requests that need space and nothing else', async () => {
