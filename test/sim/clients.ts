@@ -98,9 +98,11 @@ export class Client {
   #next(): void {
     const dice = this.#rng.below(100);
     const length = 1 + this.#rng.below(BLOCKS_PER_REQUEST_MAX);
-    const block = this.#rng.below(this.#ledger.blocks.length - length + 1);
-    if (dice < 45) this.#write(block, length);
-    else if (dice < 85) this.#read(block, length);
+    const places = this.#ledger.blocks.length - length + 1;
+    // Low blocks are written often, high ones hardly ever: a wrong block that is overwritten before
+    // anyone looks is not found.
+    if (dice < 45) this.#write(this.#rng.below(1 + this.#rng.below(places)), length);
+    else if (dice < 85) this.#read(this.#rng.below(places), length);
     else if (dice < 92) this.#flush();
     else this.#scratch();
   }

@@ -143,7 +143,7 @@ class SeedRun {
     this.#losses += 1;
     this.#say(`writes lost, epoch ${nexus.lossEpoch}`);
     if (!this.#cluster.sites.some(({ lostCache }) => lostCache)) {
-      throw new Error('the nexus declared a loss of writes, but no machine lost power');
+      throw new Error('the nexus declared a loss of writes, but no machine lost its cache');
     }
     this.#ledger.lose();
   }
@@ -218,6 +218,8 @@ class SeedRun {
 
   #strikeDisk(kind: FaultKind): void {
     const disk = this.#world.disk(this.#liar.node);
+    // What a failed sync drops is lost as without power: a lone replica then has to say so.
+    if (kind === 'sync-error') this.#liar.lostCache = true;
     const path = '/pool';
     const data = /\.data$/;
     const fault =

@@ -49,7 +49,7 @@ export interface SimSite {
   readonly replica: ReplicaId;
   host: Host;
   running: Replica | null;
-  /** True after a loss of power, until the replica was seen in sync again. */
+  /** True once its kernel may have dropped accepted writes: no power, or a sync that failed. */
   lostCache: boolean;
 }
 

@@ -143,14 +143,16 @@ export class DiskRequests {
   }
 
   #waitMs(access: DiskAccess, faults: readonly ActiveDiskFault[]): number {
-    let waitMs = this.#disk.latencyMs(access.verb);
+    // Slowness multiplies what the disk itself takes, not a hang that strikes at the same time.
+    let latencyMs = this.#disk.latencyMs(access.verb);
+    let waitMs = 0;
     for (const { fault } of faults) {
       const { effect } = fault;
-      if (effect.kind === 'slow') waitMs *= effect.factor;
+      if (effect.kind === 'slow') latencyMs *= effect.factor;
       if (effect.kind === 'delay') waitMs += effect.ms;
       if (effect.kind === 'hang') waitMs += effect.ms ?? Infinity;
     }
-    return waitMs;
+    return waitMs + latencyMs;
   }
 
   #flip(file: SimFile, access: DiskAccess): void {

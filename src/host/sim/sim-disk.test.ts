@@ -112,6 +112,24 @@ test('SimDisk fails a flush once and forgets that pages were dirty', async () =>
   equal(lost, 20);
 });
 
+test('SimDisk shows what was written over a hole that a failed flush forgot', async () => {
+  for (let seed = 0; seed < 20; seed++) {
+    const world = new SimWorld(seed, QUIET);
+    const { file } = await pool(world);
+    const fault = {
+      verbs: ['flush'],
+      times: 1,
+      effect: { kind: 'fail', code: 'io-error' },
+    } as const;
+    world.disk('a').addFault(fault);
+    await world.finish(file.trim(0, 4096));
+    await rejects(world.finish(file.flush()), (error) => hasCode(error, 'io-error'));
+    await world.finish(file.write(0, page(3)));
+    await world.finish(file.flush());
+    ok(equalBytes(await world.finish(file.read(0, 4096)), page(3)));
+  }
+});
+
 test('SimDisk makes durable with a flush only what was written before it', async () => {
   let lost = 0;
   for (let seed = 0; seed < 20; seed++) {

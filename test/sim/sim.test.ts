@@ -1,0 +1,42 @@
+/** A few seeds of the simulator for every run of the tests; many of them run with `npm run sim`. */
+import { equal } from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { runSeed } from './run-seed.ts';
+
+const FAULTY_MS = 14_000;
+const SEEDS = [1, 2, 3, 4, 5, 6];
+
+/** Seeds that failed once. */
+const REGRESSION_SEEDS: readonly { readonly seed: number; readonly what: string }[] = [
+  { seed: 18, what: 'a page that was forgotten as a hole hid what was flushed over it' },
+  { seed: 37, what: 'a nexus was placed on a machine that was down' },
+];
+
+async function problemOf(seed: number): Promise<string | null> {
+  const outcome = await runSeed(seed, { faultyMs: FAULTY_MS, parts: {}, log: () => {} });
+  return outcome.problem;
+}
+
+for (const seed of SEEDS) {
+  test(`Seed ${seed} keeps every promise`, async () => {
+    equal(await problemOf(seed), null);
+  });
+}
+
+for (const { seed, what } of REGRESSION_SEEDS) {
+  test(`Seed ${seed} keeps every promise, once: ${what}`, async () => {
+    equal(await problemOf(seed), null);
+  });
+}
+
+function traceHashInProcess(seed: number): string {
+  const main = new URL('main.ts', import.meta.url).pathname;
+  const args = [...process.execArgv, main, '--seed', `${seed}`];
+  const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  return (JSON.parse(stdout) as { traceHash: string }).traceHash;
+}
+
+test('The same seed does the same in two processes', () => {
+  equal(traceHashInProcess(7), traceHashInProcess(7));
+});
