@@ -16,6 +16,7 @@ import type { ClusterClient, ClusterOption } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { EXIT_NOT_WELL, EXIT_OK } from './exit-codes.ts';
 import { COLUMNS } from './object-columns.ts';
+import { findVolume } from './find-volume.ts';
 import { formatTable } from './text-table.ts';
 
 export interface OutputOptions extends ClusterOption {
@@ -210,11 +211,10 @@ export async function runWhere(
     });
   }
   const text = nameText ?? kindText;
-  const subject =
-    kind === 'claim'
-      ? { kind, ...scopedName('PersistentVolumeClaim', text, options.namespace) }
-      : { kind, name: text };
+  const known =
+    kind === 'claim' ? 'PersistentVolumeClaim' : kind === 'volume' ? 'Volume' : 'DiskPool';
   return withCluster(context, options, async (cluster) => {
+    const subject = { kind, ...(await findName(cluster, known, text, options.namespace)) };
     const { paths } = await cluster.call('cluster.where', subject);
     if (output === 'json') context.out(JSON.stringify({ paths }, null, 2));
     else if (output === 'yaml') context.out(stringify({ paths }).trimEnd());
@@ -262,8 +262,8 @@ export async function runExplain(
 ): Promise<number> {
   const output = parseOutput(options.output);
   const kind = nameText === undefined ? 'PersistentVolumeClaim' : parseKindName(kindText);
-  const name = scopedName(kind, nameText ?? kindText, options.namespace);
   return withCluster(context, options, async (cluster) => {
+    const name = await findName(cluster, kind, nameText ?? kindText, options.namespace);
     const explanation = await cluster.call('cluster.explain', { kind, ...name });
     if (output === 'json') context.out(JSON.stringify(explanation, null, 2));
     else if (output === 'yaml') context.out(stringify(explanation).trimEnd());
@@ -271,6 +271,18 @@ export async function runExplain(
     const isWell = explanation.firstFailing === null;
     return isWell ? EXIT_OK : EXIT_NOT_WELL;
   });
+}
+
+/** People know a volume by its claim. */
+async function findName(
+  cluster: ClusterClient,
+  kind: KindName,
+  text: string,
+  namespace: string | undefined,
+): Promise<{ name: string; namespace?: string }> {
+  if (kind !== 'Volume') return scopedName(kind, text, namespace);
+  const { volume } = await findVolume(cluster, text, namespace);
+  return { name: volume.metadata.name };
 }
 
 const MARKS: Readonly<Record<ExplainLink['state'], string>> = {

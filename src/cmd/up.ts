@@ -19,6 +19,8 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
+  rmdirSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -44,23 +46,23 @@ export async function runUp(options: UpOptions): Promise<number> {
   const host = createNodeHost();
   const directory = layOut(options.path);
   if (options.detach) return startDetached(options, directory, host);
-  const lock = await prepare(host, directory);
+  const { lock, nodes } = await prepare(host, directory, options.nodes);
   try {
-    const { nodes } = await ensureClusterFile(
-      host.disk,
-      host.rng,
-      directory.clusterFile,
-      options.nodes,
-    );
+    const start = (await processStart(process.pid)) ?? '';
+    writeFileSync(directory.upPidFile, JSON.stringify({ pid: process.pid, start }));
     return await runCluster(options, host, directory, nodes);
   } finally {
-    rmSync(directory.upPidFile, { force: true });
+    await sweepRunDir(directory.runDir);
     await lock.release();
   }
 }
 
 /** Checks that the directory may be used, takes its lock and makes what belongs in it. */
-async function prepare(host: Host, directory: ClusterDirectory): Promise<DiskLock> {
+async function prepare(
+  host: Host,
+  directory: ClusterDirectory,
+  nodeCount: number | undefined,
+): Promise<{ readonly lock: DiskLock; readonly nodes: readonly string[] }> {
   const { path } = directory;
   try {
     mkdirSync(path, { recursive: true });
@@ -81,13 +83,13 @@ async function prepare(host: Host, directory: ClusterDirectory): Promise<DiskLoc
     });
   }
   const lock = await takeLock(host, directory);
+  const { disk, rng } = host;
+  const { nodes } = await ensureClusterFile(disk, rng, directory.clusterFile, nodeCount);
   for (const name of ['objects', 'manifests', 'logs', 'nodes']) {
     mkdirSync(`${path}/${name}`, { recursive: true });
   }
   makeRunDir(directory.runDir);
-  const start = (await processStart(process.pid)) ?? '';
-  writeFileSync(directory.upPidFile, JSON.stringify({ pid: process.pid, start }));
-  return lock;
+  return { lock, nodes };
 }
 
 function directoryError(path: string, cause: unknown): HoldfastError {
@@ -128,6 +130,30 @@ function makeRunDir(runDir: string): void {
   throw new HoldfastError('permission-denied', 'Run directory belongs to somebody else', {
     details: { path: runDir, remedy: 'Remove it, or use a cluster directory with a shorter path' },
   });
+}
+
+/** Sockets, locks and pid files, once nobody lives that they belong to. */
+async function sweepRunDir(runDir: string): Promise<void> {
+  const names = readdirSync(runDir);
+  for (const name of names.filter((entry) => entry.endsWith('.engine.pid'))) {
+    const { pid, start } = JSON.parse(readFileSync(`${runDir}/${name}`, 'utf8')) as {
+      readonly pid: number;
+      readonly start: string;
+    };
+    // An engine that is still there (a node was killed) is adopted by the next start.
+    if ((await processStart(pid)) === start) {
+      rmSync(`${runDir}/up.pid`, { force: true });
+      return;
+    }
+  }
+  for (const name of names) {
+    if (/\.(sock|lock|pid|peer|nbd)$/.test(name)) rmSync(`${runDir}/${name}`, { force: true });
+  }
+  try {
+    rmdirSync(runDir);
+  } catch {
+    // Something of somebody else is in it: it stays.
+  }
 }
 
 async function runCluster(
@@ -292,17 +318,16 @@ async function startDetached(
   directory: ClusterDirectory,
   host: Host,
 ): Promise<number> {
-  await (await prepare(host, directory)).release();
+  const { lock } = await prepare(host, directory, options.nodes);
+  await lock.release();
   const outputFile = `${directory.logs}/up.out`;
   rmSync(outputFile, { force: true });
   const output = openSync(outputFile, 'a');
   const entry = new URL('./holdfast.ts', import.meta.url).pathname;
-  const nodes = options.nodes === undefined ? [] : ['--nodes', String(options.nodes)];
-  const child = spawn(
-    process.execPath,
-    [...process.execArgv, entry, 'up', directory.path, ...nodes],
-    { stdio: ['ignore', output, output], detached: true },
-  );
+  const child = spawn(process.execPath, [...process.execArgv, entry, 'up', directory.path], {
+    stdio: ['ignore', output, output],
+    detached: true,
+  });
   closeSync(output);
   let exitCode: number | null = null;
   child.on('exit', (code) => {
@@ -317,7 +342,11 @@ async function startDetached(
     for (const deadlineMs = Date.now() + READY_MS; Date.now() < deadlineMs; ) {
       if (exitCode !== null) {
         throw new HoldfastError('aborted', 'The cluster did not start', {
-          details: { log: outputFile, remedy: 'Read the log' },
+          details: {
+            log: outputFile,
+            lastOutput: readFileSync(outputFile, 'utf8').trimEnd().slice(-1_000),
+            remedy: 'Read the log',
+          },
         });
       }
       if (await answers(() => allNodesReady(client))) {

@@ -98,6 +98,8 @@ export interface VolumeMemberStatus {
   readonly phase: 'absent' | 'joining' | 'in-sync' | 'leaving';
   readonly reason: string;
   readonly errorCode: string;
+  /** When the controller first saw it in this phase. */
+  readonly sinceTime: string;
   /** Whole percent of a rebuild under way. */
   readonly rebuildPercent?: number | undefined;
 }

@@ -21,6 +21,11 @@ export interface WorkQueueOptions {
   readonly onFailure?: (key: string, error: HoldfastError, attempt: number) => void;
 }
 
+const RESTLESS_WINDOW_MS = 2_000;
+const RESTLESS_COUNT = 20;
+const RESTLESS_PAUSE_MS = 500;
+const RESTLESS_KEYS_MAX = 10_000;
+
 /**
  * Keys to look at. A key added many times is looked at once; one added while it is worked on is
  * looked at again. A HoldfastError is retried with back-off; anything else is a mistake of ours and
@@ -32,6 +37,7 @@ export class WorkQueue {
   readonly #working = new Set<string>();
   readonly #again = new Set<string>();
   readonly #attempts = new Map<string, number>();
+  readonly #recent = new Map<string, { sinceMs: number; count: number }>();
   readonly #timers = new Map<string, { readonly timer: Timer; readonly atMs: number }>();
   #stopped = false;
   #idle: (() => void)[] = [];
@@ -46,6 +52,12 @@ export class WorkQueue {
     if (this.#working.has(key)) this.#again.add(key);
     else this.#waiting.add(key);
     this.#options.clock.defer(() => this.#pump());
+  }
+
+  /** As `add`, but a key that failed waits for its back-off: for news that we may have made. */
+  addGently(key: string): void {
+    if (this.#attempts.has(key) && (this.#timers.has(key) || this.#working.has(key))) return;
+    this.add(key);
   }
 
   /** An earlier time wins over a later one. */
@@ -93,11 +105,28 @@ export class WorkQueue {
       this.#retry(key, error);
     }
     this.#working.delete(key);
-    if (this.#again.delete(key)) this.#waiting.add(key);
+    if (this.#again.delete(key)) this.#addAgain(key);
     if (this.#stopped && this.#working.size === 0) {
       for (const tell of this.#idle.splice(0)) tell();
     }
     this.#pump();
+  }
+
+  /**
+   * News that came while the key was worked on is mostly of our own making. A reconciler that never
+   * comes to rest is a mistake of ours: it must not cost a processor as well.
+   */
+  #addAgain(key: string): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    let recent = this.#recent.get(key);
+    if (recent === undefined || nowMs - recent.sinceMs > RESTLESS_WINDOW_MS) {
+      recent = { sinceMs: nowMs, count: 0 };
+      if (this.#recent.size > RESTLESS_KEYS_MAX) this.#recent.clear();
+      this.#recent.set(key, recent);
+    }
+    recent.count += 1;
+    if (recent.count <= RESTLESS_COUNT) this.#waiting.add(key);
+    else this.addAfter(key, RESTLESS_PAUSE_MS);
   }
 
   #retry(key: string, error: HoldfastError): void {

@@ -47,6 +47,8 @@ export interface ClusterObserverOptions {
   readonly cluster: ClusterId;
   /** Undefined for a node that this controller has no address of. */
   readonly access: (node: string) => NodeAccess | undefined;
+  /** Told of every fresh view. */
+  readonly onView?: (view: NodeView) => void;
 }
 
 const DESCRIBE_TIMEOUT_MS = 3_000;
@@ -120,6 +122,7 @@ export class ClusterObserver {
       agentError: HoldfastError.is(agent) ? agent : null,
     };
     this.#entries.set(node, { view, atMs: this.#options.clock.monotonicMs() });
+    this.#options.onView?.(view);
     return view;
   }
 
@@ -173,4 +176,30 @@ export function findAttachments(views: Iterable<NodeView>, volume: string): Foun
     if (report !== undefined) found.push({ node: view.node, report });
   }
   return found;
+}
+
+/** What reconcilers decide on, as text: equal texts, nothing to look at. Counters are left out. */
+export function digestView({ engine, agent }: NodeView): string {
+  const attachments = (engine?.attachments ?? []).map(({ volume, status, frontends }) => [
+    volume,
+    status.phase,
+    status.reason,
+    status.epoch,
+    status.sizeBytes,
+    status.members.map((member) => [member.replica, member.phase, member.errorCode]),
+    frontends,
+  ]);
+  const pools = (engine?.pools ?? []).map((pool) => [
+    pool.pool,
+    pool.error,
+    pool.replicas.map((report) => [
+      report.identity.replica,
+      report.error,
+      report.sizeBytes,
+      report.state?.incarnation,
+      report.state?.snapshots.map((snapshot) => [snapshot.id, snapshot.sealed]),
+      Math.ceil(((report.usage?.headBytes ?? 0) + (report.usage?.snapshotBytes ?? 0)) / 2 ** 20),
+    ]),
+  ]);
+  return JSON.stringify([attachments, pools, agent?.mounts, agent?.missing, agent === null]);
 }

@@ -9,10 +9,11 @@ import { CONTROL_PLANE, type ClusterId, type HoldfastError } from '#api/mod.ts';
 import type { KubeClient, ReconcileResult } from '#control/kube/mod.ts';
 import { EventRecorder, formatKey, Informer, parseKey, WorkQueue } from '#control/kube/mod.ts';
 import type { Clock, Log, Rng } from '#host/mod.ts';
+import { isDeepStrictEqual } from 'node:util';
 import { reconcileAttachment } from './attachment/apply.ts';
 import { reconcileClaim } from './claim/apply.ts';
-import { ClusterObserver } from './cluster-observer.ts';
-import type { NodeAccess } from './cluster-observer.ts';
+import { ClusterObserver, digestView } from './cluster-observer.ts';
+import type { NodeAccess, NodeView } from './cluster-observer.ts';
 import { reconcileNode } from './node/apply.ts';
 import { reconcilePool } from './pool/apply.ts';
 import type { OperatorContext } from './reconcile.ts';
@@ -57,7 +58,10 @@ export class Operator {
     readonly pools: Informer<'DiskPool'>;
     readonly nodes: Informer<'StorageNode'>;
   };
+  readonly #digests = new Map<string, string>();
   #quiesced = false;
+  /** While a change of nothing but a status is told: a failing reconciler may have made it. */
+  #isGentle = false;
 
   constructor(options: OperatorOptions) {
     this.#options = options;
@@ -68,7 +72,12 @@ export class Operator {
       rng,
       log,
       cluster,
-      observer: new ClusterObserver({ clock, cluster, access }),
+      observer: new ClusterObserver({
+        clock,
+        cluster,
+        access,
+        onView: (view) => this.#onView(view),
+      }),
       events: new EventRecorder({ client, clock, rng, log, instance: CONTROL_PLANE }),
       isQuiesced: () => this.#quiesced,
     };
@@ -157,12 +166,17 @@ export class Operator {
       client,
       clock,
       log,
-      onChange: (key, before, after) => onChange(key, after, before),
+      onChange: (key, before, after) => {
+        this.#isGentle = isStatusOnly(before, after);
+        onChange(key, after, before);
+        this.#isGentle = false;
+      },
     });
   }
 
   #add(queue: QueueName, key: string): void {
-    this.#queues[queue].add(key);
+    if (this.#isGentle) this.#queues[queue].addGently(key);
+    else this.#queues[queue].add(key);
   }
 
   #addAllClaims(): void {
@@ -255,6 +269,29 @@ export class Operator {
     this.#addUnplaced();
   }
 
+  /** Nodes are asked every few seconds; everything else is looked at when an answer is new. */
+  #onView(view: NodeView): void {
+    const digest = digestView(view);
+    if (this.#digests.get(view.node) === digest) return;
+    const isFirst = !this.#digests.has(view.node);
+    this.#digests.set(view.node, digest);
+    if (isFirst) return;
+    for (const pool of this.#informers.pools.all()) {
+      if (pool.spec.nodeName === view.node) this.#queues.pool.addGently(pool.metadata.name);
+    }
+    const volumes = new Set<string>();
+    for (const replica of this.#informers.replicas.all()) {
+      if (replica.spec.nodeName !== view.node) continue;
+      this.#queues.replica.addGently(replica.metadata.name);
+      volumes.add(replica.spec.volumeName);
+    }
+    for (const { volume } of view.engine?.attachments ?? []) volumes.add(volume);
+    for (const volume of volumes) {
+      this.#queues.attachment.addGently(volume);
+      this.#queues.volume.addGently(volume);
+    }
+  }
+
   #addUnplaced(): void {
     for (const volume of this.#informers.volumes.all()) {
       const placed = volume.spec.placement?.length ?? 0;
@@ -267,6 +304,16 @@ export class Operator {
     const { name } = parseKey(key);
     this.#options.log.error('reconcile keeps failing', { queue, name, code: error.code });
   }
+}
+
+function isStatusOnly(before: AnyObject | undefined, after: AnyObject | undefined): boolean {
+  if (before === undefined || after === undefined) return false;
+  const strip = ({ metadata, ...object }: AnyObject): unknown => ({
+    ...object,
+    status: undefined,
+    metadata: { ...metadata, resourceVersion: undefined },
+  });
+  return isDeepStrictEqual(strip(before), strip(after)) && readyOf(before) === readyOf(after);
 }
 
 function readyOf(object: AnyObject | undefined): string | undefined {

@@ -47,6 +47,8 @@ export interface Plan<Action, Status extends CommonStatus> {
 }
 
 export interface Execution<Action> {
+  /** False where another reconciler of the same kind has them: then its note is left alone. */
+  readonly hasExternalActions?: boolean;
   /** Null for what happens inside the API only. */
   readonly label: (action: Action) => ActionLabel | null;
   /** Which condition says so when the action fails. */
@@ -77,7 +79,10 @@ export async function carryOut<Kind extends KindName, Action, Status extends Com
   await writeStatus(context, kind, key, {
     conditions: plan.conditions,
     drop: plan.dropConditions ?? [],
-    values: { ...plan.status, pendingAction: null } as Partial<CommonStatus>,
+    values: {
+      ...plan.status,
+      ...(execution.hasExternalActions === false ? {} : { pendingAction: null }),
+    } as Partial<CommonStatus>,
   });
   return { requeueAfterMs: plan.requeueAfterMs };
 }
@@ -234,7 +239,7 @@ export function reasonOf(code: ErrorCode): string {
 /** One line: what, the details, what to do. */
 export function describeError(error: HoldfastError): string {
   const { remedy, ...rest } = error.details;
-  const details = Object.entries(rest).map(([name, value]) => `${name} ${String(value)}`);
+  const details = Object.entries(rest).map(([name, value]) => `${name} ${flatten(value)}`);
   const facts = details.length === 0 ? '' : ` (${details.join(', ')})`;
   return `${error.message}${facts}${remedy === undefined ? '' : `. ${String(remedy)}`}`;
 }
@@ -263,5 +268,13 @@ export function hasAnnotation(object: AnyObject, name: string): boolean {
   return object.metadata.annotations?.[name] !== undefined;
 }
 
-export const POLL_STEADY_MS = 5_000;
+/** Nodes, whose answers tell of everything else. */
+export const POLL_NODE_MS = 5_000;
+/** The rest, in case something was missed. */
+export const POLL_STEADY_MS = 60_000;
 export const POLL_MOVING_MS = 300;
+
+/** Programs answer in lines; a condition is one. */
+function flatten(value: string | number | boolean): string {
+  return String(value).replaceAll(/\s*\n\s*/g, '; ');
+}

@@ -1,5 +1,5 @@
 import type { Replica, Volume } from '#api/kinds/mod.ts';
-import { isConditionTrue, parseQuantity } from '#api/kinds/mod.ts';
+import { formatTime, isConditionTrue, parseQuantity } from '#api/kinds/mod.ts';
 import type { MountReport } from '#api/mod.ts';
 import type { FoundAttachment, NodeView } from '../cluster-observer.ts';
 import { findAttachments, findReplica } from '../cluster-observer.ts';
@@ -25,6 +25,8 @@ export interface AttachmentObservation {
   readonly isQuiesced: boolean;
   /** True only when every in-sync replica says that it holds nothing. */
   readonly isNeverWritten: boolean;
+  /** RFC 3339. */
+  readonly now: string;
   readonly engineAddresses: Readonly<Record<string, string>>;
 }
 
@@ -53,6 +55,7 @@ export async function observeAttachment(
     errand: await findErrand(context, volume, replicas),
     isQuiesced: context.isQuiesced(),
     isNeverWritten: isNeverWritten(volume, views, attachments),
+    now: formatTime(context.clock.wallMs()),
     engineAddresses: Object.fromEntries(
       nodes.map((node) => [node, context.observer.access(node).engineAddress]),
     ),

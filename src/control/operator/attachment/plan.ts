@@ -169,10 +169,11 @@ function planAttached(
   const { status } = report;
   const actions: AttachmentAction[] = [];
   const places = replicaPlaces(seen);
-  if (!isDeepStrictEqual(names(report.spec.replicas), names(places))) {
+  const isServing = status.phase === 'serving';
+  // The members that the nexus has now decide, not the ones that it was once started with.
+  if (isServing && !isDeepStrictEqual(names(status.members), names(places))) {
     actions.push({ type: 'set-replicas', node, replicas: places });
   }
-  const isServing = status.phase === 'serving';
   const wantedSize = wantedBytes(seen.volume);
   const isGrowing = isServing && status.sizeBytes < wantedSize;
   if (isGrowing) actions.push({ type: 'grow', node, sizeBytes: wantedSize });
@@ -187,7 +188,7 @@ function planAttached(
     dropConditions: ['FilesystemGrown', ...(attachment.mountPath === undefined ? ['Mounted'] : [])],
     status: {
       ...(isServing ? { sizeBytes: status.sizeBytes } : {}),
-      members: status.members.map(memberStatus),
+      members: status.members.map((member) => memberStatus(seen, member)),
       attachment: {
         nodeName: node,
         phase: status.phase,
@@ -221,8 +222,8 @@ function hasFrontends(report: AttachmentReport, attachment: VolumeAttachmentSpec
   return isDeepStrictEqual(has, wants) && report.spec.readOnly === (attachment.readOnly ?? false);
 }
 
-function names(places: readonly ReplicaPlace[]): string[] {
-  return places.map((place) => place.replica).sort();
+function names(entries: readonly { readonly replica: string }[]): string[] {
+  return entries.map((entry) => entry.replica).sort();
 }
 
 function deviceOf(report: AttachmentReport): string {
@@ -344,13 +345,18 @@ function healthy(report: AttachmentReport): ConditionDraft {
   return { type, status: 'False', reason: 'Degraded', message: `${message}: ${others.join('; ')}` };
 }
 
-function memberStatus(member: AttachmentReport['status']['members'][number]): VolumeMemberStatus {
+function memberStatus(
+  seen: AttachmentObservation,
+  member: AttachmentReport['status']['members'][number],
+): VolumeMemberStatus {
   const { rebuild } = member;
+  const before = seen.volume.status?.members?.find((entry) => entry.replicaName === member.replica);
   return {
     replicaName: member.replica,
     phase: member.phase,
     reason: member.reason,
     errorCode: member.errorCode,
+    sinceTime: before?.phase === member.phase ? before.sinceTime : seen.now,
     ...(rebuild === null
       ? {}
       : {

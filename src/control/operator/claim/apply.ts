@@ -17,6 +17,7 @@ export async function reconcileClaim(
   if (seen === undefined) return {};
   const { client } = context;
   return carryOut(context, 'PersistentVolumeClaim' as never, key, planClaim(seen), {
+    hasExternalActions: false,
     label: () => null,
     failureCondition: () => 'Ready',
     async perform(action: ClaimAction) {

@@ -7,7 +7,6 @@
 import {
   findCondition,
   formatDuration,
-  formatTime,
   parseTime,
   type AnyObject,
   type CommonStatus,
@@ -85,7 +84,7 @@ async function chainOf(context: OperatorContext, object: AnyObject): Promise<Exp
         (entry) => entry.replica === object.metadata.name,
       );
       return [
-        ...(member === undefined ? [] : [memberLink(context, member)]),
+        ...(member === undefined ? [] : [memberLink(volume, member)]),
         ...(await replicaChain(context, object)),
       ];
     }
@@ -134,7 +133,7 @@ async function volumeChain(context: OperatorContext, volume: Volume): Promise<Ex
   const found = await findServing(context, volume);
   if (found !== undefined) {
     links.push(nexusLink(found));
-    links.push(...found.report.status.members.map((member) => memberLink(context, member)));
+    links.push(...found.report.status.members.map((member) => memberLink(volume, member)));
   }
   for (const entry of volume.spec.placement ?? []) {
     const replica = await findObject(context, 'Replica', { name: entry.replicaName });
@@ -159,7 +158,7 @@ function nexusLink({ node, report }: FoundAttachment): ExplainLink {
   };
 }
 
-function memberLink(context: OperatorContext, member: MemberStatus): ExplainLink {
+function memberLink(volume: Volume | undefined, member: MemberStatus): ExplainLink {
   const { rebuild } = member;
   const parts: string[] = [member.phase];
   if (rebuild !== null) {
@@ -172,8 +171,9 @@ function memberLink(context: OperatorContext, member: MemberStatus): ExplainLink
   }
   if (member.reason !== '') parts.push(member.reason);
   if (member.errorCode !== '') parts.push(member.errorCode);
-  // The nexus counts on its own clock: sinceMs is the age of the phase.
-  const since = formatTime(Math.max(0, context.clock.wallMs() - member.sinceMs));
+  // The nexus counts on a clock of its own: the time is when the controller saw it first.
+  const seen = volume?.status?.members?.find((entry) => entry.replicaName === member.replica);
+  const since = seen?.phase === member.phase ? seen.sinceTime : '';
   return {
     kind: 'member',
     name: member.replica,

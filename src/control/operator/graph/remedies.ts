@@ -87,10 +87,16 @@ const ADVICE: readonly Advice[] = [
     ],
   },
   {
+    kinds: ['attachment'],
+    sign: /EngineSilent/,
+    next: 'Its node process starts the engine again within seconds; I/O waits meanwhile and goes on',
+    remedies: ['See logs/NODE.node.log and logs/NODE.engine.log in the cluster directory'],
+  },
+  {
     kinds: ['node'],
     sign: /EngineSilent/,
     next: 'Its node process starts the engine again within seconds; its replicas rejoin by themselves',
-    remedies: ['See logs/NODE.log and logs/NODE.engine.log in the cluster directory'],
+    remedies: ['See logs/NODE.node.log and logs/NODE.engine.log in the cluster directory'],
   },
   {
     kinds: ['pool'],

@@ -1,6 +1,12 @@
 import type { ConditionDraft, StorageNodeStatus } from '#api/kinds/mod.ts';
 import type { Plan } from '../reconcile.ts';
-import { FINALIZER_REPLICAS, hasFinalizer, isDeleting, POLL_STEADY_MS } from '../reconcile.ts';
+import {
+  FINALIZER_REPLICAS,
+  hasFinalizer,
+  isDeleting,
+  POLL_NODE_MS,
+  POLL_STEADY_MS,
+} from '../reconcile.ts';
 import type { NodeObservation } from './observe.ts';
 
 export type NodeAction = { readonly type: 'add-finalizer' } | { readonly type: 'remove-finalizer' };
@@ -31,7 +37,7 @@ export function planNode(seen: NodeObservation): Plan<NodeAction, StorageNodeSta
         ? {}
         : { engineRestarts: view.agent.engineRestarts, missing: view.agent.missing }),
     },
-    requeueAfterMs: isSilent ? 1_000 : POLL_STEADY_MS,
+    requeueAfterMs: isSilent ? 1_000 : POLL_NODE_MS,
   };
 }
 

@@ -2,7 +2,7 @@ import type { DiskPool, Replica, Volume } from '#api/kinds/mod.ts';
 import type { PoolReport, ReplicaReport } from '#api/mod.ts';
 import type { NodeView } from '../cluster-observer.ts';
 import { findAttachments } from '../cluster-observer.ts';
-import { findObject } from '../reconcile.ts';
+import { findObject, isDeleting } from '../reconcile.ts';
 import type { OperatorContext } from '../reconcile.ts';
 
 export interface ReplicaObservation {
@@ -14,6 +14,8 @@ export interface ReplicaObservation {
   readonly report: ReplicaReport | undefined;
   /** Replicas that a serving nexus of the volume has as members; null when none serves. */
   readonly members: readonly string[] | null;
+  /** Those of them that are in sync. */
+  readonly inSync: readonly string[];
 }
 
 export async function observeReplica(
@@ -26,7 +28,7 @@ export async function observeReplica(
   const volume = await findObject(context, 'Volume', { name: volumeName });
   const attachedOn = volume?.spec.attachment?.nodeName ?? volume?.status?.attachment?.nodeName;
   const nodes = attachedOn === undefined ? [nodeName] : [nodeName, attachedOn];
-  const views = await context.observer.views(nodes, 300);
+  const views = await context.observer.views(nodes, isDeleting(replica) ? 0 : 300);
   const node = views.get(nodeName) as NodeView;
   const poolReport = node.engine?.pools.find((entry) => entry.pool === poolName);
   const serving = findAttachments(views.values(), volumeName).find(
@@ -40,5 +42,8 @@ export async function observeReplica(
     poolReport,
     report: poolReport?.replicas.find((entry) => entry.identity.replica === name),
     members: serving?.report.status.members.map((member) => member.replica) ?? null,
+    inSync: (serving?.report.status.members ?? [])
+      .filter((member) => member.phase === 'in-sync')
+      .map((member) => member.replica),
   };
 }

@@ -159,6 +159,10 @@ function planDeletion(seen: ReplicaObservation): ReplicaPlan {
       : 'Waiting for the nexus to record that the replica left';
     return terminating('StillMember', message, POLL_MOVING_MS);
   }
+  if (!isWithVolume && seen.inSync.length === 0) {
+    const message = 'It may be the last copy: no replica of the volume is known to be in sync';
+    return terminating('LastCopy', message, POLL_MOVING_MS);
+  }
   const wait = whyNotReachable(seen);
   if (wait !== null && seen.pool !== undefined) {
     return terminating(wait.reason, `Its data cannot be deleted yet: ${wait.message}`, 1_000);

@@ -1,12 +1,6 @@
 import type { ConditionDraft, SnapshotStatus } from '#api/kinds/mod.ts';
 import type { Plan } from '../reconcile.ts';
-import {
-  FINALIZER_DATA,
-  hasFinalizer,
-  isDeleting,
-  POLL_MOVING_MS,
-  POLL_STEADY_MS,
-} from '../reconcile.ts';
+import { FINALIZER_DATA, hasFinalizer, isDeleting, POLL_MOVING_MS } from '../reconcile.ts';
 import type { SnapshotObservation } from './observe.ts';
 
 export type SnapshotAction =
@@ -35,7 +29,8 @@ export function planSnapshot(seen: SnapshotObservation): SnapshotPlan {
         sizeBytes: holders[0]?.sizeBytes,
         replicas: holders.map((holder) => holder.replica),
       },
-      requeueAfterMs: 60_000,
+      // A replica that was away may have it too, or get it by a rebuild.
+      requeueAfterMs: holders.length < (volume.spec.placement ?? []).length ? 2_000 : 60_000,
     };
   }
   if (snapshot.status?.creationTime !== undefined && serving === undefined) {
@@ -43,7 +38,7 @@ export function planSnapshot(seen: SnapshotObservation): SnapshotPlan {
     return {
       actions,
       conditions: [ready('Unknown', 'HoldersSilent', message)],
-      requeueAfterMs: POLL_STEADY_MS,
+      requeueAfterMs: 1_000,
     };
   }
   if (serving === undefined) {

@@ -16,6 +16,7 @@ export async function reconcileVolume(
   const { client } = context;
   const key = { name };
   return carryOut(context, 'Volume', key, planVolume(seen), {
+    hasExternalActions: false,
     label: () => null,
     failureCondition: () => 'Ready',
     async perform(action: VolumeAction) {

@@ -54,7 +54,9 @@ export async function observeVolume(
   const replicas = (await client.list('Replica', { labels })).items;
   const snapshots = (await client.list('Snapshot')).items;
   const own = snapshots.filter((snapshot) => snapshot.spec.volumeName === name);
-  const views = await observer.views(nodesOf(volume), 300);
+  // Which copies may go is decided on what is so now.
+  const maxAgeMs = replicas.some((replica) => isDeleting(replica)) ? 0 : 300;
+  const views = await observer.views(nodesOf(volume), maxAgeMs);
   return {
     volume,
     replicas,

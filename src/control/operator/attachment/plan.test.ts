@@ -1,0 +1,266 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Volume } from '#api/kinds/mod.ts';
+import { API_VERSION } from '#api/kinds/mod.ts';
+import type { AttachmentReport, ClusterId, MountReport, NexusStatus } from '#api/mod.ts';
+import { GENERATION_ZERO, HoldfastError } from '#api/mod.ts';
+import type { NodeView } from '../cluster-observer.ts';
+import type { AttachmentObservation } from './observe.ts';
+import { planAttachment } from './plan.ts';
+
+const CLUSTER = 'c' as ClusterId;
+const READY = {
+  type: 'Ready',
+  status: 'True',
+  reason: 'ReplicasMade',
+  message: '',
+  lastTransitionTime: '',
+} as const;
+
+type Attachment = NonNullable<Volume['spec']['attachment']>;
+
+function volume(attachment: Attachment | null, status: Volume['status'] = {}): Volume {
+  return {
+    apiVersion: API_VERSION,
+    kind: 'Volume',
+    metadata: { name: 'v' },
+    spec: {
+      size: '1Gi',
+      replicas: 1,
+      placement: [{ replicaName: 'v-1', poolName: 'p1', nodeName: 'n1', founder: true }],
+      attachment,
+    },
+    status: { conditions: [READY], sizeBytes: 2 ** 30, filesystemBytes: 2 ** 30, ...status },
+  };
+}
+
+function report(change: Partial<NexusStatus> = {}, frontends = ['nbd', 'fuse']): AttachmentReport {
+  return {
+    volume: 'v',
+    spec: {
+      frontends,
+      readOnly: false,
+      replicas: [{ replica: 'v-1', node: 'n1', pool: 'p1', engine: 'unix:/n1' }],
+    },
+    status: {
+      phase: 'serving',
+      reason: '',
+      waitingFor: [],
+      epoch: 3,
+      generation: GENERATION_ZERO,
+      completed: GENERATION_ZERO,
+      record: null,
+      members: [{ replica: 'v-1', phase: 'in-sync', reason: '', errorCode: '', rebuild: null }],
+      sizeBytes: 2 ** 30,
+      snapshots: [],
+      longestStallMs: 0,
+      counters: {},
+      error: null,
+      ...change,
+    },
+    frontends: [
+      { kind: 'nbd', url: 'nbd+unix:///v', error: '' },
+      { kind: 'fuse', url: '/dev/loop0', error: '' },
+    ],
+  } as unknown as AttachmentReport;
+}
+
+function view(node: string, isEngineUp = true): NodeView {
+  return {
+    node,
+    engine: isEngineUp ? ({ node } as unknown as NodeView['engine']) : null,
+    engineError: isEngineUp ? null : new HoldfastError('refused', 'Nothing listens'),
+    agent: { missing: [], mounts: [] } as unknown as NodeView['agent'],
+    agentError: null,
+  };
+}
+
+function mount(node: string, path: string): { node: string; mount: MountReport } {
+  const facts = { volume: 'v', path, fsType: 'ext4', device: '/dev/loop0', error: '' };
+  return { node, mount: facts as unknown as MountReport };
+}
+
+function seen(change: Partial<AttachmentObservation>): AttachmentObservation {
+  return {
+    volume: volume(null),
+    replicas: [],
+    views: new Map([
+      ['n1', view('n1')],
+      ['n2', view('n2')],
+    ]),
+    attachments: [],
+    mounts: [],
+    errand: '',
+    isQuiesced: false,
+    isNeverWritten: false,
+    now: '2026-01-01T00:00:00.000Z',
+    engineAddresses: { n1: 'unix:/n1', n2: 'unix:/n2' },
+    ...change,
+  };
+}
+
+const BOTH: Attachment = { nodeName: 'n1', frontends: ['nbd', 'fuse'], mountPath: '/m' };
+
+/** One row: what is seen, what is to be done, and what is said. */
+const TABLE: readonly [string, Partial<AttachmentObservation>, readonly string[], string][] = [
+  ['nobody wants it and nothing is there', {}, [], 'Attached False NotWanted'],
+  [
+    'it is wanted and nothing is there',
+    { volume: volume(BOTH) },
+    ['attach n1'],
+    'Attached False Opening',
+  ],
+  [
+    'the engine that should serve it is silent',
+    { volume: volume(BOTH), views: new Map([['n1', view('n1', false)]]) },
+    [],
+    'Attached False EngineSilent',
+  ],
+  [
+    'it is opening',
+    { volume: volume(BOTH), attachments: [{ node: 'n1', report: report({ phase: 'opening' }) }] },
+    [],
+    'Attached False Opening',
+  ],
+  [
+    'it waits for a majority',
+    { volume: volume(BOTH), attachments: [{ node: 'n1', report: report({ phase: 'suspended' }) }] },
+    [],
+    'Attached Unknown Suspended',
+  ],
+  [
+    'it serves and is not mounted',
+    { volume: volume(BOTH), attachments: [{ node: 'n1', report: report() }] },
+    ['mount n1'],
+    'Attached True Serving',
+  ],
+  [
+    'all is as wanted',
+    {
+      volume: volume(BOTH),
+      attachments: [{ node: 'n1', report: report() }],
+      mounts: [mount('n1', '/m')],
+    },
+    [],
+    'Attached True Serving',
+  ],
+  [
+    'it moved: unmount comes before detach, and both before the new attach',
+    {
+      volume: volume({ ...BOTH, nodeName: 'n2' }),
+      attachments: [{ node: 'n1', report: report() }],
+      mounts: [mount('n1', '/m')],
+    },
+    ['unmount n1', 'detach n1'],
+    'Attached False Detaching',
+  ],
+  [
+    'nobody wants it any more',
+    { attachments: [{ node: 'n1', report: report() }], mounts: [mount('n1', '/m')] },
+    ['unmount n1', 'detach n1'],
+    'Attached False Detaching',
+  ],
+  [
+    'the cluster is being stopped',
+    {
+      volume: volume(BOTH),
+      isQuiesced: true,
+      attachments: [{ node: 'n1', report: report() }],
+      mounts: [mount('n1', '/m')],
+    },
+    ['unmount n1', 'detach n1'],
+    'Attached False Detaching',
+  ],
+  [
+    'other frontends are wanted',
+    {
+      volume: volume(BOTH),
+      attachments: [{ node: 'n1', report: report({}, ['nbd']) }],
+    },
+    ['detach n1'],
+    'Attached False Opening',
+  ],
+  [
+    'a snapshot needs a nexus and nobody attached it',
+    { errand: 'snapshot s' },
+    ['attach n1'],
+    'Attached False Opening',
+  ],
+  [
+    'it is to grow',
+    {
+      volume: { ...volume(BOTH), spec: { ...volume(BOTH).spec, size: '2Gi' } },
+      attachments: [{ node: 'n1', report: report() }],
+      mounts: [mount('n1', '/m')],
+    },
+    ['grow n1'],
+    'Attached True Serving',
+  ],
+  [
+    'it has grown and its filesystem has not',
+    {
+      volume: { ...volume(BOTH), spec: { ...volume(BOTH).spec, size: '2Gi' } },
+      attachments: [{ node: 'n1', report: report({ sizeBytes: 2 * 2 ** 30 }) }],
+      mounts: [mount('n1', '/m')],
+    },
+    ['expand-filesystem n1'],
+    'Attached True Serving',
+  ],
+  [
+    'it is mounted at a path that is not wanted',
+    {
+      volume: volume(BOTH),
+      attachments: [{ node: 'n1', report: report() }],
+      mounts: [mount('n1', '/old')],
+    },
+    ['unmount n1', 'mount n1'],
+    'Attached True Serving',
+  ],
+];
+
+describe('planAttachment', () => {
+  for (const [title, change, actions, condition] of TABLE) {
+    test(`When ${title}: ${actions.join(', ') || 'nothing'}`, () => {
+      const plan = planAttachment(seen(change), CLUSTER);
+      assert.deepEqual(
+        plan.actions.map((action) => `${action.type} ${action.node}`),
+        actions,
+      );
+      const [first] = plan.conditions;
+      assert.equal(`${first?.type} ${first?.status} ${first?.reason}`, condition);
+      for (const { reason, message } of plan.conditions) {
+        assert.match(reason, /^[A-Z][A-Za-z]*$/);
+        assert.notEqual(message, '', `${reason} has no message`);
+      }
+    });
+  }
+
+  test('Formatting is allowed only where everything says that nothing was written', () => {
+    const attachments = [{ node: 'n1', report: report() }];
+    for (const [isNeverWritten, readOnly, mayFormat] of [
+      [true, false, true],
+      [false, false, false],
+      [true, true, false],
+    ] as const) {
+      const wanted = volume({ ...BOTH, readOnly });
+      const { spec } = report();
+      const shown = [{ node: 'n1', report: { ...report(), spec: { ...spec, readOnly } } }];
+      const plan = planAttachment(
+        seen({ volume: wanted, attachments: readOnly ? shown : attachments, isNeverWritten }),
+        CLUSTER,
+      );
+      const mounting = plan.actions.find((action) => action.type === 'mount');
+      assert.equal(mounting?.mayFormat, mayFormat);
+    }
+  });
+
+  test('A device that is not there yet is waited for, never guessed', () => {
+    const bare = { ...report(), frontends: [] };
+    const plan = planAttachment(
+      seen({ volume: volume(BOTH), attachments: [{ node: 'n1', report: bare }] }),
+      CLUSTER,
+    );
+    assert.deepEqual(plan.actions, []);
+    assert.ok(plan.conditions.some((condition) => condition.reason === 'NoDevice'));
+  });
+});

@@ -1,0 +1,418 @@
+/**
+ * Scripted engines and nodes for tests of the operator: they keep pools, replicas and attachments
+ * as values and misbehave on demand: an error before the act, an error after it (the caller cannot
+ * know), silence. Every call that changes something is written down.
+ */
+import type {
+  AttachmentReport,
+  AttachSpec,
+  ClusterId,
+  ErrorCode,
+  Incarnation,
+  MountReport,
+  PoolId,
+  PoolReport,
+  ReplicaReport,
+} from '#api/mod.ts';
+import { GENERATION_ZERO, HoldfastError } from '#api/mod.ts';
+import { API_VERSION } from '#api/kinds/mod.ts';
+import { MemoryCluster } from '#control/kube/mod.ts';
+import type { Host } from '#host/mod.ts';
+import { SimWorld } from '#host/sim/mod.ts';
+import type { Caller, NodeAccess } from './mod.ts';
+import { Operator } from './mod.ts';
+
+export const CLUSTER = 'test-cluster' as ClusterId;
+
+export interface Fault {
+  readonly method: string;
+  readonly code: ErrorCode;
+  /** Done all the same: the answer was lost. */
+  readonly isApplied: boolean;
+  times: number;
+}
+
+type Params = Record<string, unknown>;
+
+export class FakeNode {
+  readonly name: string;
+  readonly calls: string[] = [];
+  readonly faults: Fault[] = [];
+  readonly pools = new Map<string, { directory: string; replicas: Map<string, ReplicaReport> }>();
+  readonly attachments = new Map<string, AttachmentReport>();
+  readonly mounts: MountReport[] = [];
+  missing: string[] = [];
+  poolError = '';
+  isSilent = false;
+  /** The members of a nexus, where they were changed since it was started. */
+  readonly members = new Map<string, AttachSpec['replicas']>();
+  /** Members that the nexuses here report as absent. */
+  readonly absent = new Set<string>();
+  readonly #fleet: Fleet;
+
+  constructor(fleet: Fleet, name: string) {
+    this.#fleet = fleet;
+    this.name = name;
+  }
+
+  failNext(method: string, code: ErrorCode, isApplied = false, times = 1): void {
+    this.faults.push({ method, code, isApplied, times });
+  }
+
+  async call(method: string, params: Params): Promise<unknown> {
+    await this.#fleet.host.clock.sleep(1);
+    if (this.isSilent) throw new HoldfastError('refused', 'Nothing listens there');
+    const fault = this.faults.find((entry) => entry.method === method && entry.times > 0);
+    if (fault !== undefined) fault.times -= 1;
+    if (fault !== undefined && !fault.isApplied) throw new HoldfastError(fault.code, 'Planted');
+    if (!method.endsWith('describe')) this.calls.push(method);
+    const result = this.#act(method, params);
+    if (fault !== undefined) throw new HoldfastError(fault.code, 'Planted', { effect: 'unknown' });
+    return result;
+  }
+
+  #act(method: string, params: Params): unknown {
+    switch (method) {
+      case 'engine.describe':
+        return {
+          node: this.name,
+          cluster: CLUSTER,
+          version: '0',
+          pid: 1,
+          pools: [...this.pools.keys()].map((pool) => this.#poolReport(pool)),
+          attachments: [...this.attachments.values()].map((entry) => this.#attachment(entry)),
+        };
+      case 'node.describe':
+        return {
+          node: this.name,
+          pid: 2,
+          engineAddress: this.name,
+          enginePid: 1,
+          engineRestarts: 0,
+          mounts: this.mounts,
+          missing: this.missing,
+        };
+      case 'pool.ensure': {
+        const pool = params['pool'] as string;
+        const directory = params['directory'] as string;
+        if (!this.pools.has(pool)) this.pools.set(pool, { directory, replicas: new Map() });
+        return this.#poolReport(pool);
+      }
+      case 'replica.create':
+        return this.#createReplica(params);
+      case 'replica.delete':
+        for (const pool of this.pools.values()) pool.replicas.delete(params['replica'] as string);
+        return {};
+      default:
+        return this.#actOnVolume(method, params);
+    }
+  }
+
+  #actOnVolume(method: string, params: Params): unknown {
+    const volume = params['volume'] as string;
+    switch (method) {
+      case 'volume.attach': {
+        const spec = params as unknown as AttachSpec;
+        const before = this.attachments.get(volume);
+        if (before === undefined) this.attachments.set(volume, freshAttachment(spec));
+        return this.attachments.get(volume);
+      }
+      case 'volume.detach':
+        this.members.delete(volume);
+        this.attachments.delete(volume);
+        return {};
+      case 'volume.setReplicas':
+      case 'volume.grow': {
+        const before = this.#mustFind(volume);
+        // As a real engine: the report has the spec that the volume was started with.
+        const sizeBytes = (params['sizeBytes'] as number | undefined) ?? before.status.sizeBytes;
+        const after = { ...before, status: { ...before.status, sizeBytes } };
+        this.attachments.set(volume, after);
+        const places = params['replicas'] as AttachSpec['replicas'] | undefined;
+        if (places !== undefined) this.members.set(volume, places);
+        return after;
+      }
+      case 'volume.createSnapshot':
+        this.#mustFind(volume);
+        this.#fleet.addSnapshot(volume, params['snapshot'] as string);
+        return { epoch: 1, n: 1 };
+      case 'volume.deleteSnapshot':
+        this.#fleet.dropSnapshot(volume, params['snapshot'] as string);
+        return {};
+      case 'node.mount': {
+        this.calls.push(`mayFormat ${String(params['mayFormat'])}`);
+        const { path, fsType, device } = params as Record<string, string>;
+        const mount = { volume, path, fsType, device, error: '' } as unknown as MountReport;
+        if (!this.mounts.some((entry) => entry.path === path)) this.mounts.push(mount);
+        return mount;
+      }
+      case 'node.unmount':
+        this.mounts.splice(
+          0,
+          this.mounts.length,
+          ...this.mounts.filter((entry) => entry.path !== params['path']),
+        );
+        return {};
+      case 'node.expand':
+        return { volume, path: params['path'], fsType: 'ext4', device: '', error: '' };
+      default:
+        throw new HoldfastError('unsupported', 'Method is unknown', { details: { method } });
+    }
+  }
+
+  #mustFind(volume: string): AttachmentReport {
+    const found = this.attachments.get(volume);
+    if (found !== undefined) return found;
+    throw new HoldfastError('not-found', 'Volume is not attached here');
+  }
+
+  #createReplica(params: Params): ReplicaReport {
+    const { identity, sizeBytes } = params as unknown as ReplicaReport;
+    const pool = this.pools.get(params['pool'] as string);
+    if (pool === undefined) throw new HoldfastError('not-found', 'No such pool');
+    const before = pool.replicas.get(identity.replica);
+    if (before !== undefined) return before;
+    const report: ReplicaReport = {
+      identity,
+      sizeBytes,
+      directory: `${pool.directory}/${identity.replica}`,
+      address: 'unix:/x',
+      state: {
+        identity,
+        incarnation: 'i' as Incarnation,
+        condition: 'clean',
+        sizeBytes,
+        promised: 0,
+        promisedTo: '',
+        record: null,
+        completed: GENERATION_ZERO,
+        snapshots: [],
+        rebuild: '',
+        failed: null,
+      },
+      usage: { headBytes: 0, snapshotBytes: 0, metadataBytes: 0 },
+      error: '',
+      errorCode: '',
+    };
+    pool.replicas.set(identity.replica, report);
+    return report;
+  }
+
+  #poolReport(name: string): PoolReport {
+    const pool = this.pools.get(name);
+    return {
+      pool: name as PoolId,
+      directory: pool?.directory ?? '',
+      totalBytes: 2 ** 40,
+      freeBytes: 2 ** 39,
+      filesystem: 'ext4',
+      deviceName: '/dev/sda',
+      deviceSerial: `serial-${this.name}`,
+      error: this.poolError,
+      errorCode: '',
+      replicas: [...(pool?.replicas.values() ?? [])],
+    };
+  }
+
+  #attachment(entry: AttachmentReport): AttachmentReport {
+    const places = this.members.get(entry.volume) ?? entry.spec.replicas;
+    const members = places.map(({ replica }) => ({
+      replica,
+      phase: this.absent.has(replica) ? ('absent' as const) : ('in-sync' as const),
+      sinceMs: 0,
+      reason: this.absent.has(replica) ? 'cannot be reached' : '',
+      errorCode: this.absent.has(replica) ? 'refused' : '',
+      rebuild: null,
+      latencyMs: { p50: 1, p99: 2 },
+      repairedBlocks: 0,
+    }));
+    return { ...entry, status: { ...entry.status, members } };
+  }
+}
+
+function freshAttachment(spec: AttachSpec): AttachmentReport {
+  return {
+    volume: spec.volume,
+    spec,
+    status: {
+      phase: 'serving',
+      reason: '',
+      waitingFor: [],
+      epoch: 1,
+      generation: GENERATION_ZERO,
+      completed: GENERATION_ZERO,
+      record: null,
+      members: [],
+      sizeBytes: spec.sizeBytes,
+      snapshots: [],
+      longestStallMs: 0,
+      counters: {},
+      error: null,
+    },
+    frontends: spec.frontends.map((kind) => ({
+      kind,
+      url: kind === 'nbd' ? `nbd+unix:///${spec.volume}` : '/dev/loop0',
+      error: '',
+    })),
+  };
+}
+
+/** A cluster of scripted nodes with the real operator over the in-memory twin. */
+export class Fleet {
+  readonly world: SimWorld;
+  readonly host: Host;
+  readonly client: MemoryCluster;
+  readonly operator: Operator;
+  readonly nodes = new Map<string, FakeNode>();
+
+  constructor(seed: number, nodeCount: number) {
+    this.world = new SimWorld(seed);
+    this.host = this.world.addNode('controller');
+    const { clock, rng } = this.host;
+    this.client = new MemoryCluster({ clock, rng });
+    for (let index = 1; index <= nodeCount; index += 1) {
+      this.nodes.set(`node-${index}`, new FakeNode(this, `node-${index}`));
+    }
+    this.operator = this.createOperator();
+  }
+
+  createOperator(): Operator {
+    const { clock, rng, log } = this.host;
+    return new Operator({
+      client: this.client,
+      clock,
+      rng,
+      log,
+      cluster: CLUSTER,
+      access: (node) => this.#access(node),
+    });
+  }
+
+  node(name: string): FakeNode {
+    const node = this.nodes.get(name);
+    if (node === undefined) throw new Error(`no ${name}`);
+    return node;
+  }
+
+  calls(method: string): number {
+    return [...this.nodes.values()].flatMap((node) => node.calls).filter((name) => name === method)
+      .length;
+  }
+
+  /** Runs `action` in the world with the operator started. */
+  async run(action: (fleet: Fleet) => Promise<void>): Promise<void> {
+    await this.world.finish(
+      (async () => {
+        await this.seed();
+        await this.operator.start();
+        await action(this);
+        await this.operator.stop();
+      })(),
+    );
+  }
+
+  async seed(): Promise<void> {
+    for (const name of this.nodes.keys()) {
+      await this.client.create('StorageNode', {
+        apiVersion: API_VERSION,
+        kind: 'StorageNode',
+        metadata: { name },
+        spec: {},
+      });
+      await this.client.create('DiskPool', {
+        apiVersion: API_VERSION,
+        kind: 'DiskPool',
+        metadata: { name: `${name}-pool` },
+        spec: { nodeName: name, directory: `/data/${name}` },
+      });
+    }
+    await this.client.create('StorageClass', {
+      apiVersion: 'storage.k8s.io/v1',
+      kind: 'StorageClass',
+      metadata: {
+        name: 'simple',
+        annotations: { 'storageclass.kubernetes.io/is-default-class': 'true' },
+      },
+      provisioner: 'csi.holdfast.dev',
+      parameters: { replicas: '3' },
+    });
+  }
+
+  async createClaim(name: string, change: object = {}): Promise<void> {
+    await this.client.create('PersistentVolumeClaim', {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { namespace: 'default', name },
+      spec: { resources: { requests: { storage: '1Gi' } }, ...change },
+    });
+  }
+
+  /** Looks ten times a second until `check` passes; fails with its last complaint after `ms`. */
+  async until(what: string, check: () => Promise<unknown>, ms = 60_000): Promise<void> {
+    const deadlineMs = this.host.clock.monotonicMs() + ms;
+    for (;;) {
+      try {
+        if ((await check()) !== false) return;
+      } catch (error) {
+        if (!HoldfastError.is(error) && !(error instanceof Error)) throw error;
+        if (this.host.clock.monotonicMs() > deadlineMs) throw error;
+      }
+      if (this.host.clock.monotonicMs() > deadlineMs) throw new Error(`never: ${what}`);
+      await this.host.clock.sleep(100);
+    }
+  }
+
+  addSnapshot(volume: string, snapshot: string): void {
+    this.#changeSnapshots(volume, (snapshots, sizeBytes) =>
+      snapshots.some((entry) => entry.id === snapshot)
+        ? snapshots
+        : [
+            ...snapshots,
+            {
+              id: snapshot as never,
+              generation: GENERATION_ZERO,
+              sizeBytes,
+              sealed: true,
+              allocatedBytes: 0,
+            },
+          ],
+    );
+  }
+
+  dropSnapshot(volume: string, snapshot: string): void {
+    this.#changeSnapshots(volume, (snapshots) =>
+      snapshots.filter((entry) => entry.id !== snapshot),
+    );
+  }
+
+  #changeSnapshots(
+    volume: string,
+    change: (
+      snapshots: NonNullable<ReplicaReport['state']>['snapshots'],
+      sizeBytes: number,
+    ) => NonNullable<ReplicaReport['state']>['snapshots'],
+  ): void {
+    for (const node of this.nodes.values()) {
+      for (const pool of node.pools.values()) {
+        for (const [name, report] of pool.replicas) {
+          if (report.identity.volume !== volume || report.state === null) continue;
+          const snapshots = change(report.state.snapshots, report.sizeBytes);
+          pool.replicas.set(name, { ...report, state: { ...report.state, snapshots } });
+        }
+      }
+    }
+  }
+
+  #access(name: string): NodeAccess | undefined {
+    const node = this.nodes.get(name);
+    if (node === undefined) return undefined;
+    const caller = {
+      call: (method: string, params: Params) => node.call(method, params),
+    };
+    return {
+      engine: caller as unknown as NodeAccess['engine'],
+      agent: caller as unknown as Caller<never> as NodeAccess['agent'],
+      engineAddress: `unix:/run/${name}.engine.sock`,
+    };
+  }
+}
