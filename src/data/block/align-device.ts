@@ -125,6 +125,8 @@ class AlignedPieces {
   readonly #tail = new EdgeBlock();
   readonly #body = createRequest();
   #bodyBytes = 0;
+  /** What the body was sent with: it may come back with another array. */
+  #bodyData = IDLE.data;
   #pendingCount = 0;
   #appliedCount = 0;
 
@@ -177,6 +179,7 @@ class AlignedPieces {
     this.outer = IDLE;
     this.error = null;
     this.#body.data = IDLE.data;
+    this.#bodyData = IDLE.data;
     this.#appliedCount = 0;
   }
 
@@ -193,6 +196,15 @@ class AlignedPieces {
       outer.data.byteLength === 0 || this.#bodyBytes === outer.lengthBytes
         ? outer.data
         : outer.data.subarray(from, from + this.#bodyBytes);
+    this.#bodyData = body.data;
+  }
+
+  /** The first array still belongs to a disk that hangs: nothing of it goes back. */
+  #moveBody(): void {
+    const { outer } = this;
+    const whole = outer.data.slice();
+    whole.set(this.#body.data, this.#body.offsetBytes - outer.offsetBytes);
+    outer.data = whole;
   }
 
   #edgeDone(edge: EdgeBlock, error: HoldfastError | null): void {
@@ -223,6 +235,7 @@ class AlignedPieces {
 
   #release(): void {
     if (--this.#pendingCount > 0) return;
+    if (this.#body.data !== this.#bodyData) this.#moveBody();
     // "Effect none" of one piece is not true of the whole when another piece was applied.
     if (this.error !== null && this.#appliedCount > 0 && this.outer.verb !== 'read') {
       this.error = partlyApplied(this.error);

@@ -6,8 +6,10 @@ import {
   blockDeviceChecks,
   describeBlockDevice,
   type OpenedDevice,
+  patternBytes,
   randomBelow,
 } from './block-device.testkit.ts';
+import { MovingDevice } from './moving-device.testkit.ts';
 import {
   AlignDevice,
   type BlockDevice,
@@ -18,6 +20,8 @@ import {
   LogDevice,
   MemoryDevice,
   OffsetDevice,
+  readDevice,
+  writeDevice,
 } from './mod.ts';
 
 const SIZE_BYTES = 2 * 1024 * 1024;
@@ -96,6 +100,66 @@ describeBlockDevice(
   'LogDevice',
   over(512, (memory) => new LogDevice(memory, () => undefined)),
 );
+
+/** Closing says whether an array that was not given back was used again. */
+function overMoving(wrap: (below: BlockDevice) => BlockDevice): () => Promise<OpenedDevice> {
+  return async () => {
+    const below = new MovingDevice(SIZE_BYTES);
+    const device = wrap(below);
+    const close = async (): Promise<void> => {
+      await device.close();
+      assert.equal(below.changedCount, 0, 'arrays used again that a disk still has');
+    };
+    return { device, close };
+  };
+}
+
+describeBlockDevice(
+  'MovingDevice',
+  overMoving((below) => below),
+);
+describeBlockDevice(
+  'AlignDevice on disks that hang',
+  overMoving((below) => new AlignDevice(below)),
+);
+describeBlockDevice(
+  'LogDevice on disks that hang',
+  overMoving((below) => new LogDevice(below, () => undefined)),
+);
+
+test('readDevice and writeDevice keep apart from disks that hang', async () => {
+  const moving = new MovingDevice(SIZE_BYTES);
+  const device = new OffsetDevice(moving, { offsetBytes: 4096, sizeBytes: 1 << 20 });
+  const data = patternBytes(3 * device.limits.maxBytes > 1 << 20 ? 1 << 20 : 4096, 5);
+  await writeDevice(device, 0, data);
+  data.fill(1);
+  const found = await readDevice(device, 0, data.byteLength);
+  assert.equal(Buffer.compare(found, patternBytes(data.byteLength, 5)), 0);
+  await device.close();
+  assert.equal(moving.changedCount, 0);
+});
+
+test('The conformance suite catches a layer that drops the array a read came back with', async () => {
+  const caught: string[] = [];
+  for (const check of blockDeviceChecks()) {
+    const below = new MovingDevice(SIZE_BYTES);
+    const opened = { device: new DropsArray(below), close: () => below.close() };
+    await check.run(opened).catch(() => caught.push(check.name));
+  }
+  assert.ok(caught.includes('reads back what was written'), caught.join());
+});
+
+/** Completes the request it was given, with the array it was given. */
+class DropsArray extends AlignDevice {
+  override submit(request: BlockRequest): void {
+    const { data, done } = request;
+    request.done = (_given, error) => {
+      Object.assign(request, { data, done });
+      done(request, error);
+    };
+    super.submit(request);
+  }
+}
 
 /** A device that is a MemoryDevice but for one mistake. */
 class BrokenDevice extends MemoryDevice implements BlockDevice {

@@ -101,7 +101,12 @@ class Probe {
     return this.device.limits.minBytes;
   }
 
-  submit(fields: Fields): Promise<HoldfastError | null> {
+  async submit(fields: Fields): Promise<HoldfastError | null> {
+    return (await this.complete(fields)).error;
+  }
+
+  /** `data`: what the request came back with. */
+  complete(fields: Fields): Promise<{ error: HoldfastError | null; data: Uint8Array }> {
     const request = { ...createRequest(), ...fields };
     if (fields.verb === 'read' || fields.verb === 'write') {
       request.lengthBytes = request.data.byteLength;
@@ -115,21 +120,25 @@ class Probe {
         if (given.offsetBytes !== offsetBytes || given.lengthBytes !== lengthBytes) {
           this.#faults.push(`${fields.verb} came back with another range`);
         }
-        resolve(error);
+        if (given.data.byteLength !== (fields.data?.byteLength ?? 0)) {
+          this.#faults.push(`${fields.verb} came back with another length of data`);
+        }
+        resolve({ error, data: given.data });
       };
       this.device.submit(request);
     });
   }
 
-  async write(offsetBytes: number, data: Uint8Array, fua = false): Promise<void> {
-    const error = await this.submit({ verb: 'write', offsetBytes, data, fua });
+  /** Writes a copy: the checks use their arrays again. */
+  async write(offsetBytes: number, bytes: Uint8Array, fua = false): Promise<void> {
+    const error = await this.submit({ verb: 'write', offsetBytes, data: bytes.slice(), fua });
     assert.equal(error, null, `write at ${offsetBytes}: ${String(error)}`);
   }
 
   async read(offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
     // Dirty on purpose: a device that leaves bytes alone must not pass for one that read zeroes.
-    const data = new Uint8Array(lengthBytes).fill(0xee);
-    const error = await this.submit({ verb: 'read', offsetBytes, data });
+    const dirty = new Uint8Array(lengthBytes).fill(0xee);
+    const { error, data } = await this.complete({ verb: 'read', offsetBytes, data: dirty });
     assert.equal(error, null, `read at ${offsetBytes}: ${String(error)}`);
     return data;
   }
@@ -481,10 +490,12 @@ async function checkReuse(probe: Probe): Promise<void> {
 async function checkWriteBuffer(probe: Probe): Promise<void> {
   const length = Math.max(8192, probe.unit);
   const data = patternBytes(length, 1);
-  await probe.write(probe.unit, data);
+  const given = { verb: 'write', offsetBytes: probe.unit, data } as const;
+  const { error, data: free } = await probe.complete(given);
+  assert.equal(error, null);
   expectBytes(data, patternBytes(length, 1), 'the buffer of a write');
   // Free again after `done`: what the owner does with it then is not seen.
-  data.fill(0);
+  free.fill(0);
   await probe.expect(probe.unit, patternBytes(length, 1), 'a write whose buffer was used again');
 }
 

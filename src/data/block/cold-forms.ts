@@ -38,9 +38,7 @@ export async function readDevice(
   offsetBytes: number,
   lengthBytes: number,
 ): Promise<Uint8Array> {
-  const data = new Uint8Array(lengthBytes);
-  await transfer(device, 'read', offsetBytes, data, false);
-  return data;
+  return transfer(device, 'read', offsetBytes, new Uint8Array(lengthBytes), false);
 }
 
 /**
@@ -53,7 +51,8 @@ export async function writeDevice(
   data: Uint8Array,
   options: WriteOptions = {},
 ): Promise<void> {
-  await transfer(device, 'write', offsetBytes, data, options.fua ?? false);
+  // A copy: a disk that hangs may keep it longer than the caller does.
+  await transfer(device, 'write', offsetBytes, data.slice(), options.fua ?? false);
 }
 
 /** Makes every write that resolved before this call durable. */
@@ -89,21 +88,23 @@ export async function zeroDevice(
   });
 }
 
+/** Returns the bytes, in `data` unless a piece came back in another array. */
 async function transfer(
   device: BlockDevice,
   verb: BlockVerb,
   offsetBytes: number,
   data: Uint8Array,
   fua: boolean,
-): Promise<void> {
+): Promise<Uint8Array> {
   const maxBytes = device.limits.maxBytes;
   const request = createRequest();
   request.verb = verb;
   request.fua = fua;
+  let whole = data;
   let at = 0;
   // At least once, so that the device itself judges an empty transfer.
   do {
-    const piece = data.subarray(at, Math.min(data.byteLength, at + maxBytes));
+    const piece = whole.subarray(at, Math.min(whole.byteLength, at + maxBytes));
     request.offsetBytes = offsetBytes + at;
     request.lengthBytes = piece.byteLength;
     request.data = piece;
@@ -112,8 +113,13 @@ async function transfer(
     } catch (error) {
       throw verb === 'write' && at > 0 && HoldfastError.is(error) ? partlyApplied(error) : error;
     }
+    if (request.data !== piece) {
+      whole = whole.slice();
+      whole.set(request.data, at);
+    }
     at += piece.byteLength;
-  } while (at < data.byteLength);
+  } while (at < whole.byteLength);
+  return whole;
 }
 
 function submitOnce(device: BlockDevice, request: BlockRequest): Promise<void> {

@@ -61,6 +61,8 @@ export class LayerRequests {
   finish(inner: LayerRequest, error: HoldfastError | null): void {
     const outer = inner.outer;
     assert(outer !== IDLE, 'a request is completed once');
+    // Perhaps another array than the one that was given.
+    outer.data = inner.data;
     inner.outer = IDLE;
     inner.data = IDLE.data;
     this.#free.push(inner);

@@ -28,9 +28,9 @@ export interface BlockRequest {
    */
   lengthBytes: number;
   /**
-   * Read: filled. Write: taken, unchanged until `done`. Otherwise empty. A read may come back with
-   * another array of the same length: the first one then still belongs to a disk that hangs and may
-   * be scribbled on later, so use and recycle only what is found here at `done`.
+   * Read: filled. Write: taken, unchanged until `done`. Otherwise empty. Either may come back with
+   * another array of the same length: the first one then still belongs to a disk that hangs, which
+   * may fill it or write it later, so use and recycle only what is found here at `done`.
    */
   data: Uint8Array;
   /** For write, trim and zero: durable before `done`. */

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { hasCode } from '#api/mod.ts';
 import { AlignDevice, MemoryDevice, readDevice, writeDevice } from '#data/block/mod.ts';
 import { describeBlockDevice, patternBytes } from '#data/block/block-device.testkit.ts';
+import { MovingDevice } from '#data/block/moving-device.testkit.ts';
 import { createNodeHost } from '#host/node/mod.ts';
 import type { Address } from '#host/mod.ts';
 import { NbdClientDevice } from './nbd-client.ts';
@@ -14,9 +15,23 @@ import { NbdServer } from './nbd-server.ts';
 const host = createNodeHost({ logLevel: 'silent' });
 
 async function openLoopback(minBytes: number, sizeBytes = 4 * 1024 * 1024) {
+  return openOver(new MemoryDevice({ sizeBytes, minBytes, crashable: true }), minBytes);
+}
+
+async function openMoving() {
+  const moving = new MovingDevice(4 * 1024 * 1024);
+  const opened = await openOver(moving, 4096);
+  const close = async (): Promise<void> => {
+    await opened.close();
+    await moving.close();
+    assert.equal(moving.changedCount, 0, 'arrays used again that a disk still has');
+  };
+  return { ...opened, close };
+}
+
+async function openOver(memory: MemoryDevice, minBytes: number) {
   const directory = await mkdtemp(path.join(tmpdir(), 'holdfast-nbd-'));
   const address: Address = { kind: 'unix', path: path.join(directory, 'nbd.sock') };
-  const memory = new MemoryDevice({ sizeBytes, minBytes, crashable: true });
   const below = minBytes > 512 ? new AlignDevice(memory, { minBytes: 512 }) : memory;
   const exports = [{ name: 'demo', description: '', device: below }];
   const server = await NbdServer.start(host, { address, exports: () => exports });
@@ -40,6 +55,7 @@ async function openLoopback(minBytes: number, sizeBytes = 4 * 1024 * 1024) {
 }
 
 describeBlockDevice('NBD loop-back of 512', () => openLoopback(512));
+describeBlockDevice('NBD loop-back on disks that hang', openMoving);
 describeBlockDevice('NBD loop-back with AlignDevice on 4096', () => openLoopback(4096));
 
 test('NbdClientDevice splits trim and zero of more than 32 bits', async () => {

@@ -51,7 +51,7 @@ import {
 import type { Clock, Conn, ConnHandler, Log, Timer } from '#host/mod.ts';
 import { assert, concatBytes, EMPTY_BYTES, encodeText, Pool } from '#lib/mod.ts';
 import { NBD_ERRNO } from './nbd-errno.ts';
-import { type NbdFrame, NbdFrames } from './nbd-frame.ts';
+import { NbdFrame, NbdFrames } from './nbd-frame.ts';
 
 /** Longest read or write served, as nbdkit; longer ones are answered with NBD_ENOMEM. */
 export const NBD_REQUEST_BYTES_MAX = 64 * 1024 * 1024;
@@ -361,6 +361,9 @@ export class NbdSession implements ConnHandler, NbdRequestSink {
   }
 
   #complete(slot: NbdSlot, error: HoldfastError | null): void {
+    if (slot.frame !== null && slot.request.data.buffer !== slot.frame.bytes.buffer) {
+      slot.frame = movedFrame(slot.frame, slot.doneBytes, slot.request.data);
+    }
     if (error === null && slot.frame !== null) {
       slot.doneBytes += slot.request.lengthBytes;
       if (slot.doneBytes < slot.frame.data.byteLength) {
@@ -588,6 +591,18 @@ const VERBS: Readonly<Record<number, BlockRequest['verb']>> = {
   [NBD_CMD_WRITE_ZEROES]: 'zero',
   [NBD_CMD_BLOCK_STATUS]: 'read',
 };
+
+/**
+ * A frame with the bytes that came back in an array of their own. The first still belongs to a
+ * disk that hangs, so it is never used again.
+ */
+function movedFrame(frame: NbdFrame, at: number, data: Uint8Array): NbdFrame {
+  const moved = new NbdFrame(frame.capacityBytes);
+  moved.setLength(frame.data.byteLength);
+  moved.data.set(frame.data);
+  moved.data.set(data, at);
+  return moved;
+}
 
 const STATES: Readonly<Record<BlockExtent['kind'], number>> = {
   data: 0,

@@ -9,7 +9,7 @@ import {
   writeDevice,
 } from '#data/block/mod.ts';
 import type { Nexus } from './nexus.ts';
-import { filled, initialRecord, KIB, Link, MemoryVoter, Rig } from './nexus.testkit.ts';
+import { filled, initialRecord, KIB, Link, MemoryVoter, MIB, Rig } from './nexus.testkit.ts';
 
 const QUICK = { memberDeadlineMs: 400, reconnectMs: 10, reconnectMaxMs: 50 };
 
@@ -43,7 +43,36 @@ function readBytes(
   });
 }
 
+/** The array that the owner of a write has at `done`. */
+function writeBytes(device: BlockDevice, offset: number, data: Uint8Array): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const request = createRequest();
+    const lengthBytes = data.byteLength;
+    Object.assign(request, { verb: 'write', offsetBytes: offset, lengthBytes, data });
+    request.done = (done, error) => (error === null ? resolve(done.data) : reject(error));
+    device.submit(request);
+  });
+}
+
 describe('Nexus and slow members', () => {
+  for (const lengthBytes of [4096, 2 * MIB]) {
+    test(`A write of ${lengthBytes} bytes does not give back an array that a hung member still has`, async () => {
+      const rig = new Rig({ policy: { ...QUICK, memberDeadlineMs: 1_000 } });
+      await rig.run(async () => {
+        const nexus = rig.nexus();
+        await nexus.start();
+        const calm = new Uint8Array(lengthBytes).fill(1);
+        assert.equal(await writeBytes(nexus, 0, calm), calm, 'nobody else has it');
+        rig.cluster.store('r-2').hold();
+        const held = new Uint8Array(lengthBytes).fill(2);
+        const given = await writeBytes(nexus, 0, held);
+        assert.notEqual(given.buffer, held.buffer);
+        assert.equal(given.byteLength, lengthBytes);
+        await nexus.close();
+      });
+    });
+  }
+
   test('Nexus removes a member that hangs and stalls no longer than its deadline', async () => {
     const rig = new Rig({ policy: { ...QUICK, memberDeadlineMs: 5_000 } });
     await rig.run(async () => {

@@ -21,7 +21,7 @@ export class SplitRequest {
   #next = 0;
   #underWay = 0;
   #error: HoldfastError | null = null;
-  /** Parts of a read that came back in another buffer than the one they were given. */
+  /** Parts that came back with another buffer than the one they were given. */
   readonly #moved: { readonly at: number; readonly data: Uint8Array }[] = [];
   #starting = false;
 
@@ -60,7 +60,7 @@ export class SplitRequest {
     part.done = (request, error) => {
       this.#underWay--;
       this.#error ??= error;
-      if (error === null && request.data !== data) this.#moved.push({ at, data: request.data });
+      if (request.data !== data) this.#moved.push({ at, data: request.data });
       this.start();
     };
     this.#submit(part);
@@ -68,8 +68,8 @@ export class SplitRequest {
 
   #finish(): void {
     const whole = this.#whole;
-    if (this.#error === null && this.#moved.length > 0) {
-      // The first buffer may still be scribbled on: none of it goes back.
+    if (this.#moved.length > 0) {
+      // The first buffer still belongs to a disk that hangs: none of it goes back.
       const fresh = whole.data.slice();
       for (const { at, data } of this.#moved) fresh.set(data, at);
       whole.data = fresh;

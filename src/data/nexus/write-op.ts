@@ -62,6 +62,8 @@ export class WriteOp {
   accepted = 0;
   /** A member was lost while it had the op: requests may still be out there. */
   incomplete = false;
+  /** A member that was lost still has the client's bytes and may write them when it wakes. */
+  held = false;
   /**
    * Answered with an error of their medium: what happens to them is decided when all have answered.
    */
@@ -85,7 +87,7 @@ export class WriteOp {
   subFor(slot: MemberSlot): SubWrite {
     let sub = this.subs[slot.index];
     if (sub === undefined || sub.busy) {
-      if (sub !== undefined) sub.op = null;
+      if (sub !== undefined) this.#leave(sub);
       sub = new SubWrite(this.#owner, this);
       this.subs[slot.index] = sub;
     }
@@ -97,9 +99,25 @@ export class WriteOp {
     for (let i = 0; i < this.subs.length; i++) {
       const sub = this.subs[i];
       if (sub === undefined || !sub.busy) continue;
-      sub.op = null;
+      this.#leave(sub);
       this.subs[i] = undefined;
     }
+  }
+
+  /**
+   * The request, for its owner to complete; null when it was before. Bytes that a member still has
+   * do not go back: whoever used the array again would change what that member writes.
+   */
+  giveBack(): BlockRequest | null {
+    const { request } = this;
+    this.request = null;
+    if (this.held && request !== null) request.data = new Uint8Array(request.lengthBytes);
+    return request;
+  }
+
+  #leave(sub: SubWrite): void {
+    sub.op = null;
+    if (this.verb === 'write') this.held = true;
   }
 }
 

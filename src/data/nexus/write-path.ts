@@ -96,6 +96,7 @@ export class WritePath implements WriteOwner {
     op.failed = 0;
     op.error = null;
     op.incomplete = false;
+    op.held = false;
     const { ticket } = op;
     ticket.offset = request.offsetBytes;
     ticket.length = request.lengthBytes;
@@ -234,8 +235,8 @@ export class WritePath implements WriteOwner {
       this.inFlight.delete(op);
     }
     if (op.incomplete) op.detach();
-    const { request, trace } = op;
-    op.request = null;
+    const { trace } = op;
+    const request = op.giveBack();
     op.trace = null;
     op.error = null;
     this.#lock.release(op.ticket);
@@ -310,9 +311,10 @@ export class WritePath implements WriteOwner {
     const stuck: BlockRequest[] = [];
     for (let op = this.inFlight.first; op !== null; op = op.next) {
       // The client's bytes are its own again, so no member may still have them.
-      if (op.request === null || op.unanswered !== 0) continue;
-      stuck.push(op.request);
-      op.request = null;
+      if (op.unanswered !== 0) continue;
+      op.detach();
+      const request = op.giveBack();
+      if (request !== null) stuck.push(request);
     }
     // What waits for its range was not begun; it goes first, so that nothing of it begins now.
     for (const op of queued) this.#finish(op, error);
