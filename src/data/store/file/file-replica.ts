@@ -29,7 +29,13 @@ import { DataPath } from './data-path.ts';
 import type { StoreHost, StoreParts } from './file-pool.ts';
 import type { FlushLimits, FlushRounds } from './flush-rounds.ts';
 import { Health } from './health.ts';
-import { acceptAsItLies, checkSettlement, inspectBlocks, toInspection } from './inspection.ts';
+import {
+  acceptCompared,
+  acceptConfirmed,
+  checkSettlement,
+  inspectBlocks,
+  toInspection,
+} from './inspection.ts';
 import { type Layer, mapPages } from './layer.ts';
 import { createLayerFiles, dataPathOf, mapPathOf, openLayer } from './layer-files.ts';
 import { copyUp } from './layer-merge.ts';
@@ -203,7 +209,9 @@ export class FileReplica implements ReplicaStore {
       const { layers, head } = this.#stack;
       const found = await this.#inspect(layers.length - 1, segment);
       checkSettlement(found, kinds, contentCrcs, segment * this.#segmentBlocks);
-      if (head.doubt.touches(segment)) await acceptAsItLies(head, segment);
+      if (head.doubt.touches(segment)) {
+        await acceptCompared(head, segment, { kinds, contentCrcs }, this.#reference);
+      }
       await this.#files.stamps.raise(segment, stamp);
     });
   }
@@ -370,8 +378,7 @@ export class FileReplica implements ReplicaStore {
       this.#checkServing();
       const layer = this.#stack.layers[this.#stack.get(id)]!;
       if (layer.record.state !== 'unsealed') return;
-      // The caller compared the layer with its source: what is in doubt lies there as it should.
-      for (const segment of layer.doubt.segments()) await acceptAsItLies(layer, segment);
+      for (const segment of layer.doubt.segments()) await acceptConfirmed(layer, segment);
       await this.#rounds.alone(async () => {
         await this.#rounds.checkpointAlone();
         await this.#changeLayer(layer, { state: 'sealed' });

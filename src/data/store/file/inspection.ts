@@ -154,26 +154,71 @@ export async function readEntries(
   return { kinds, crcs };
 }
 
-/** Takes the contents of the layer's blocks in doubt as they lie: they become the checksums. */
-export async function acceptAsItLies(layer: Layer, segment: number): Promise<void> {
+/** What a block in doubt was found to hold; `mapKind` is what the map says of it so far. */
+type Judge = (block: number, contents: Uint8Array | null, mapKind: number, crc: number) => boolean;
+
+/**
+ * Ends the doubt in the head's blocks of a segment: they get the checksums that were compared.
+ * Throws `checksum-mismatch` when the disk gives something else now, and settles nothing then.
+ */
+export async function acceptCompared(
+  head: Layer,
+  segment: number,
+  compared: Pick<BlockInspection, 'kinds' | 'contentCrcs'>,
+  reference: BlockChecksum,
+): Promise<void> {
+  const first = segment * head.doubt.segmentBlocks;
+  await acceptAsItLies(head, segment, (block, contents, mapKind) => {
+    const kind = compared.kinds[block - first];
+    if (contents !== null) {
+      return kind === 1 && reference.of(block, contents) === compared.contentCrcs[block - first];
+    }
+    // Zeroes where the map has nothing say nothing: the layers below show through.
+    return mapKind === KIND_ABSENT || kind === 0;
+  });
+}
+
+/**
+ * Ends the doubt in a layer that was compared with its source, where what nothing confirmed was
+ * written anew: what is still in doubt has to fit the map.
+ */
+export async function acceptConfirmed(layer: Layer, segment: number): Promise<void> {
+  await acceptAsItLies(layer, segment, (block, contents, mapKind, crc) => {
+    if (contents === null) return true;
+    return mapKind === KIND_DATA && layer.checksum.of(block, contents) === crc;
+  });
+}
+
+/** Two passes, so that nothing is settled unless all may be: `contents` is null for zeroes. */
+async function acceptAsItLies(layer: Layer, segment: number, judge: Judge): Promise<void> {
   const { segmentBlocks } = layer.doubt;
   const first = segment * segmentBlocks;
   const end = Math.min(first + segmentBlocks, layer.sizeBlocks);
+  const kinds = new Uint8Array(end - first);
+  const crcs = new Uint32Array(end - first);
   for (let from = first; from < end; from += CHUNK_BLOCKS) {
     const count = Math.min(CHUNK_BLOCKS, end - from);
     const bytes = await layer.data.read(from * BLOCK_BYTES, count * BLOCK_BYTES);
+    const known = await readEntries(layer, from, count);
     for (let i = 0; i < count; i++) {
       const block = from + i;
       if (!layer.doubt.has(block)) continue;
       const contents = bytes.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES);
-      const page = await layer.map.acquire(pageOf(block));
-      if (!isZero(contents)) {
-        setEntry(page, block, KIND_DATA, layer.checksum.of(block, contents));
-      } else if (kindIn(page, block) === KIND_DATA) {
-        setEntry(page, block, KIND_ZERO, 0);
+      const isData = !isZero(contents);
+      const mapKind = known.kinds[i]!;
+      if (!judge(block, isData ? contents : null, mapKind, known.crcs[i]!)) {
+        throw changedError(block);
       }
-      page.pins--;
+      kinds[block - first] = isData ? KIND_DATA : mapKind === KIND_DATA ? KIND_ZERO : mapKind;
+      crcs[block - first] = isData ? layer.checksum.of(block, contents) : 0;
     }
+  }
+  for (let block = first; block < end; block++) {
+    const kind = kinds[block - first]!;
+    if (!layer.doubt.has(block) || kind === KIND_ABSENT) continue;
+    const page = await layer.map.acquire(pageOf(block));
+    setEntry(page, block, kind, crcs[block - first]!);
+    page.pins--;
   }
   layer.unsynced = true;
   layer.doubt.clearSegment(segment);
@@ -194,10 +239,14 @@ export function checkSettlement(
   }
   for (let i = 0; i < count; i++) {
     if (found.kinds[i] === kinds[i] && found.contentCrcs[i] === contentCrcs[i]) continue;
-    throw new HoldfastError('checksum-mismatch', 'Segment changed since it was compared', {
-      details: { offsetBytes: (firstBlock + i) * BLOCK_BYTES, block: firstBlock + i },
-    });
+    throw changedError(firstBlock + i);
   }
+}
+
+function changedError(block: number): HoldfastError {
+  return new HoldfastError('checksum-mismatch', 'Segment changed since it was compared', {
+    details: { offsetBytes: block * BLOCK_BYTES, block },
+  });
 }
 
 export function toInspection(

@@ -151,6 +151,30 @@ test('A process that dies after a failed sync leaves a store with a new incarnat
   assert.notEqual(bench.store.state().incarnation, incarnation);
 });
 
+test('A bit that flips after the comparison is not blessed by settle', async () => {
+  const bench = await StoreBench.create();
+  await bench.write(5, filled(1));
+  await bench.flush();
+  await bench.write(5, filled(2));
+  await bench.crashProcess();
+  const { store } = bench;
+  const { kinds, contentCrcs } = await bench.run(store.inspect(null, 0));
+  const settle = () => bench.run(store.settle(0, kinds, contentCrcs, { epoch: 2, n: 0 }));
+  const data = /\.data$/;
+  let refused = 0;
+  for (const nth of [1, 2]) {
+    const effect = { kind: 'flip', stored: false } as const;
+    const fault = bench.world.disk('a').addFault({ path: data, verbs: ['read'], nth, effect });
+    // Only a read of the whole segment tells: both of settle's do.
+    await assert.rejects(settle(), (error) => hasCode(error, 'checksum-mismatch'));
+    refused += fault.hits;
+    fault.remove();
+  }
+  assert.equal(refused, 2);
+  await settle();
+  assert.deepEqual(await bench.read(5), filled(2));
+});
+
 test('A disk that fills fails the requests that need space and nothing else', async () => {
   const bench = await StoreBench.create();
   for (let block = 0; block < 8; block++) await bench.write(block, filled(1));
