@@ -214,19 +214,30 @@ export class Membership {
   }
 
   #next(last: MembershipRecord, change: RecordChange): MembershipRecord {
-    const settled = this.#open.length === 0;
     const voters = change.voters ?? last.voters;
     return {
       epoch: this.#epoch,
       seq: last.seq + 1,
       members: change.members ?? last.members,
       voters,
-      // A joint record that is not committed yet stays joint.
-      formerVoters: change.voters !== undefined ? last.voters : settled ? null : last.formerVoters,
+      formerVoters: this.formerVoters(last, change, this.#open.length === 0),
       closed: change.closed ?? false,
       loss: last.loss,
       floor: this.#floor(last, change.members ?? last.members),
     };
+  }
+
+  /**
+   * R17: a record that changes the voters carries both sets, and so does every further one until
+   * one of them is committed: the next nexus may find it, and nobody knows then if it was.
+   */
+  protected formerVoters(
+    last: MembershipRecord,
+    change: RecordChange,
+    settled: boolean,
+  ): readonly VoterId[] | null {
+    if (change.voters !== undefined) return last.voters;
+    return settled ? null : last.formerVoters;
   }
 
   /** R16: what every member of the record is known to hold; never falls. */

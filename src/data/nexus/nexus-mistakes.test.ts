@@ -1,46 +1,19 @@
 /**
- * Planted mistakes: each schedule runs with the real classes, where nothing may go wrong, and with
- * a broken one, where it must (protocol.md "Planted mistakes").
+ * Planted mistakes in writing, flushing, reading and rebuilding; those in records and votes are in
+ * nexus-votes.test.ts.
  */
-import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
-import { HoldfastError } from '#api/mod.ts';
+import { describe } from 'node:test';
 import { flushDevice, readDevice, writeDevice } from '#data/block/mod.ts';
 import { FlushRounds } from './flush-rounds.ts';
 import type { MemberSlot } from './member-slot.ts';
-import type { NexusClasses } from './nexus.ts';
 import { filled, KIB, Link, Rig } from './nexus.testkit.ts';
 import { Opening } from './opening.ts';
 import { ReadPath, type ReadPathOptions } from './read-path.ts';
 import { RebuildJob } from './rebuild/rebuild-job.ts';
 import { Reconcile, type ReconcileReport } from './reconcile.ts';
+import { planted, QUICK, within } from './schedule.testkit.ts';
 import { WritePath, type WritePathOptions } from './write-path.ts';
 import type { MemberRoster } from './member-roster.ts';
-
-/** What went wrong, or null. */
-type Schedule = (classes: Partial<NexusClasses>) => Promise<string | null>;
-
-function planted(name: string, schedule: Schedule, broken: Partial<NexusClasses>): void {
-  test(`Nexus is right where ${name} would be wrong`, async () => {
-    assert.equal(await schedule({}), null);
-  });
-  test(`A schedule catches ${name}`, async () => {
-    assert.notEqual(await schedule(broken), null);
-  });
-}
-
-/** The outcome of a promise after some time: it may never come. */
-async function within<T>(rig: Rig, ms: number, promise: Promise<T>): Promise<T | string> {
-  return Promise.race([
-    promise.catch((error: unknown) => {
-      if (HoldfastError.is(error)) return error.code as string;
-      throw error;
-    }),
-    rig.sleep(ms).then(() => 'waits'),
-  ]);
-}
-
-const QUICK = { memberDeadlineMs: 400, reconnectMs: 10, reconnectMaxMs: 50 };
 
 describe('Planted mistakes', () => {
   class EarlyAck extends WritePath {

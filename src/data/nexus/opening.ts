@@ -25,7 +25,12 @@ import {
 import type { Clock, Log, Rng } from '#host/mod.ts';
 import type { Member } from '#data/member/mod.ts';
 import { backOffMs, Deferred } from '#lib/mod.ts';
-import { chooseSet, type ReplicaAnswer, type SetChoice } from './choose-set.ts';
+import {
+  chooseSet,
+  type ControlPlaneAnswer,
+  type ReplicaAnswer,
+  type SetChoice,
+} from './choose-set.ts';
 import { asHoldfastError, withDeadline } from './deadline.ts';
 import { isMajority } from './majority.ts';
 import type { NexusOptions } from './mod.ts';
@@ -168,7 +173,7 @@ export class Opening {
   #step(): OpeningResult | null {
     if (this.#raising || (this.#epoch === 0 && !this.#chooseEpoch())) return null;
     const answers = this.#answers();
-    const choice = chooseSet(answers, this.#controlPlane);
+    const choice = this.choose(answers, this.#controlPlane);
     // R17: the record found may name voters that were not asked yet.
     this.#seekNamed(answers);
     if (choice.kind !== 'chosen') {
@@ -187,6 +192,14 @@ export class Opening {
       return null;
     }
     return this.#result(choice);
+  }
+
+  /** R2, R3, R16, R17. */
+  protected choose(
+    answers: readonly ReplicaAnswer[],
+    controlPlane: ControlPlaneAnswer | null,
+  ): SetChoice {
+    return chooseSet(answers, controlPlane);
   }
 
   /** R4: how long to wait still, when some member of the old set has promised nothing. */

@@ -1,0 +1,146 @@
+/** Records and votes: schedules with planted mistakes for R16 and R17. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { CONTROL_PLANE, type MembershipRecord, type VoterId } from '#api/mod.ts';
+import { readDevice, writeDevice } from '#data/block/mod.ts';
+import type { ControlPlaneAnswer, ReplicaAnswer, SetChoice } from './choose-set.ts';
+import { Membership } from './membership.ts';
+import { filled, Link, MemoryVoter, Rig } from './nexus.testkit.ts';
+import type { NexusClasses } from './nexus.ts';
+import { Opening } from './opening.ts';
+import { planted, QUICK, within } from './schedule.testkit.ts';
+
+/**
+ * The schedule of correction 3. The first nexus removes r-3 and then hands its vote to the control
+ * plane, but that record reaches only r-2 and the control plane. The second one opens with r-1 and
+ * r-3, which know nothing of it; the third one finds it.
+ */
+async function halfHandOver(
+  classes: Partial<NexusClasses>,
+  look: (rig: Rig, third: () => ReturnType<Rig['nexus']>) => Promise<string | null>,
+): Promise<string | null> {
+  const voter = new MemoryVoter();
+  let lossy = true;
+  const rig: Rig = new Rig({
+    controlPlane: voter,
+    policy: { ...QUICK, handOverVoteMs: 1_000 },
+    classes,
+    wrap: (member) => {
+      const commit = member.commit.bind(member);
+      member.commit = (record) => {
+        const changes = record.voters.includes(CONTROL_PLANE);
+        if (!lossy || !changes || member.replica === 'r-2') return commit(record);
+        return new Promise<never>(() => undefined);
+      };
+      return member;
+    },
+  });
+  return rig.run(async () => {
+    const first = rig.nexus();
+    await first.start();
+    await writeDevice(first, 0, filled(1));
+    rig.cluster.cut('r-3');
+    await rig.until('proposal', () => voter.record !== null);
+    first.abandon();
+    lossy = false;
+    rig.cluster.heal('r-3');
+    const link = new Link(rig.cluster);
+    link.cut('r-2');
+    const away = new MemoryVoter();
+    away.down = true;
+    const second = rig.nexus({ connector: link, controlPlane: away });
+    await second.start();
+    await writeDevice(second, 0, filled(2));
+    const outcome = await look(rig, () => {
+      const other = new Link(rig.cluster);
+      other.cut('r-1', 'r-3');
+      return rig.nexus({ connector: other });
+    });
+    second.abandon();
+    return outcome;
+  });
+}
+
+async function readsStale(rig: Rig, third: () => ReturnType<Rig['nexus']>): Promise<string | null> {
+  const nexus = third();
+  await within(rig, 30_000, nexus.start());
+  const outcome = await within(rig, 100, readDevice(nexus, 0, 4096));
+  nexus.abandon();
+  return outcome instanceof Uint8Array && outcome[0] === 1 ? 'an acknowledged write is gone' : null;
+}
+
+describe('Changing voters (R17)', () => {
+  class OneSet extends Membership {
+    protected override formerVoters(): readonly VoterId[] | null {
+      return null;
+    }
+  }
+
+  planted(
+    'a change of voters that carries the new set only',
+    (classes) => halfHandOver(classes, readsStale),
+    { Membership: OneSet },
+  );
+
+  class OpensWithNew extends Opening {
+    protected override choose(
+      answers: readonly ReplicaAnswer[],
+      controlPlane: ControlPlaneAnswer | null,
+    ): SetChoice {
+      const strip = (record: MembershipRecord | null): MembershipRecord | null =>
+        record === null ? null : { ...record, formerVoters: null };
+      return super.choose(
+        answers.map((answer) => ({ ...answer, record: strip(answer.record) })),
+        controlPlane === null ? null : { ...controlPlane, record: strip(controlPlane.record) },
+      );
+    }
+  }
+
+  planted(
+    'an opening with a majority of the new voters only',
+    (classes) => halfHandOver(classes, readsStale),
+    { Opening: OpensWithNew },
+  );
+
+  test('An opening that finds a joint record commits a joint one, then forgets', async () => {
+    const voter = new MemoryVoter();
+    const joints: boolean[] = [];
+    let hold = true;
+    const rig: Rig = new Rig({
+      controlPlane: voter,
+      policy: { ...QUICK, handOverVoteMs: 1_000 },
+      wrap: (member) => {
+        const commit = member.commit.bind(member);
+        member.commit = (record) => {
+          const joint = record.formerVoters !== null;
+          if (member.replica === 'r-2') joints.push(joint);
+          const forgets = !joint && record.voters.includes(CONTROL_PLANE);
+          return hold && forgets ? new Promise<never>(() => undefined) : commit(record);
+        };
+        return member;
+      },
+    });
+    await rig.run(async () => {
+      const first = rig.nexus();
+      await first.start();
+      voter.down = true;
+      rig.cluster.cut('r-3');
+      await rig.until('joint', () => (first.status().record?.formerVoters ?? null) !== null);
+      first.abandon();
+      hold = false;
+      voter.down = false;
+      assert.equal(rig.cluster.store('r-2').state().record?.formerVoters?.length, 3);
+      joints.length = 0;
+      const second = rig.nexus();
+      await second.start();
+      await rig.until('settled', () => second.status().record?.formerVoters === null);
+      assert.deepEqual(joints.slice(0, 2), [true, false]);
+      assert.deepEqual([...(second.status().record?.voters ?? [])].sort(), [
+        CONTROL_PLANE,
+        'r-1',
+        'r-2',
+      ]);
+      await second.close();
+    });
+  });
+});
