@@ -59,6 +59,7 @@ export interface NexusClasses {
   readonly FlushRounds: typeof FlushRounds;
   readonly RebuildJob: typeof RebuildJob;
   readonly Attendance: typeof Attendance;
+  readonly Snapshots: typeof Snapshots;
 }
 
 const CLASSES: NexusClasses = {
@@ -70,6 +71,7 @@ const CLASSES: NexusClasses = {
   FlushRounds,
   RebuildJob,
   Attendance,
+  Snapshots,
 };
 
 const LIMITS: BlockLimits = {
@@ -198,7 +200,7 @@ export class Nexus implements BlockDevice {
       onBusy,
     });
     this.#rebuilds = new RebuildQueue(core, this.#classes.RebuildJob);
-    this.#snapshots = new Snapshots(core);
+    this.#snapshots = new this.#classes.Snapshots(core);
     this.#growth = new Growth(core, this.#snapshots);
     this.#scrub = new ScrubRepair(core);
     this.#votes = new VoteHandover(core);

@@ -1,11 +1,14 @@
 /**
- * Snapshots: the same point in the write order on every member (W19), by a short write barrier.
- * Reads go on meanwhile.
+ * Snapshots: the same point in the write order on every member (W19), by a short write barrier
+ * (R18). Reads go on meanwhile.
+ *
+ *     writes drained ─▶ joiners leave ─▶ every member: sync, freeze the head ─▶ writes go on ─▶
+ *     the next record is committed, and with it the removal of whoever did not freeze
  *
  * A creation or deletion that was cut short leaves a snapshot on some members only; it was never
  * acknowledged (or its deletion was wanted), so the next opening takes it away.
  */
-import { HoldfastError, type SnapshotId, type SnapshotInfo } from '#api/mod.ts';
+import { type Generation, HoldfastError, type SnapshotId, type SnapshotInfo } from '#api/mod.ts';
 import { Deferred } from '#lib/mod.ts';
 import { asHoldfastError, withDeadline } from './deadline.ts';
 import { errorKind } from './error-kind.ts';
@@ -45,22 +48,20 @@ export class Snapshots {
     if (this.list.some((snapshot) => snapshot.id === id)) {
       throw new HoldfastError('already-exists', 'Snapshot exists already', { details: { id } });
     }
-    const { lock, generations, clock, parts } = this.#core;
+    const { generations, clock, parts } = this.#core;
     // Most of what has to be synced is synced before anybody waits.
     await parts.flushes.flush();
     const barrier = new Deferred<void>();
     this.#core.snapshotBarrier = barrier.promise;
-    // Waits for the writes in flight; later ones wait for the snapshot. Reads pass.
-    const release = await holdRange(lock, 0, this.#core.sizeBytes, 'shared');
+    const release = await this.drain();
     const sinceMs = clock.monotonicMs();
     try {
-      this.#dropJoiners();
+      this.dropJoiners();
       const generation = generations.now();
       generations.raise();
-      await this.onAll(this.#core.policy.memberDeadlineMs, async (session) => {
-        await session.member.flush();
-        await session.member.createSnapshot(id, generation);
-      });
+      await this.onAll(this.#core.policy.memberDeadlineMs, (session) =>
+        this.freeze(session, id, generation),
+      );
       await this.refresh();
     } finally {
       release();
@@ -68,16 +69,38 @@ export class Snapshots {
       barrier.resolve();
       this.#core.counters.add('barrierMs', clock.monotonicMs() - sinceMs);
     }
-    // R16: a store that is put back to before the snapshot can be told.
-    await this.#core.parts.membership.propose(() => ({}));
+    await this.settle();
   }
 
   /**
-   * What a joiner holds so far is not the volume: a snapshot of it would be wrong for ever. It
-   * leaves and begins again at once; then the snapshot is one that it lacks, and what was copied
-   * need not be sent again.
+   * R16: a store that is put back to before the snapshot can be told. It also waits for removals:
+   * whoever a record still names has the snapshot (R18).
    */
-  #dropJoiners(): void {
+  protected settle(): Promise<void> {
+    return this.#core.parts.membership.propose(() => ({}));
+  }
+
+  /** R18: waits for the writes in flight; later ones wait for the snapshot. Reads pass. */
+  protected drain(): Promise<() => void> {
+    return holdRange(this.#core.lock, 0, this.#core.sizeBytes, 'shared');
+  }
+
+  /** R18: the head is synced before the member answers. */
+  protected async freeze(
+    session: MemberSession,
+    id: SnapshotId,
+    generation: Generation,
+  ): Promise<void> {
+    await session.member.flush();
+    await session.member.createSnapshot(id, generation);
+  }
+
+  /**
+   * R18: what a joiner holds so far is not the volume: a snapshot of it would be wrong for ever. It
+   * leaves and begins again at once; then the snapshot is one that it lacks, which it gets before
+   * it counts, and what was copied need not be sent again.
+   */
+  protected dropJoiners(): void {
     const error = new HoldfastError('aborted', 'A snapshot was taken during the rebuild');
     for (const slot of this.#core.roster.inPhase('joining')) {
       this.#core.parts.attendance.lost(slot, slot.session, error);
