@@ -26,7 +26,7 @@ import { errorKind } from './error-kind.ts';
 import { MemberSession } from './member-session.ts';
 import type { MemberSlot } from './member-slot.ts';
 import type { NexusCore } from './nexus-core.ts';
-import { checkIdentity, type OpenedSession } from './opening.ts';
+import { checkIdentity, noteForgotten, type OpenedSession } from './opening.ts';
 import { parseNote } from './rebuild/rebuild-note.ts';
 
 /** Read leases that a nexus with a minority has to become the owner. */
@@ -195,6 +195,11 @@ export class Attendance {
       // Without a record and without a vote it is not forgetful but new.
       const fresh = answer.record === null && !membership.votes(slot.replica);
       const voteless = parseNote(state.rebuild).voteless || (forgot && !fresh) || slot.voteless;
+      if (forgot && !fresh) await noteForgotten(member, clock, timeoutMs);
+      if (era !== this.#core.era) {
+        member.close();
+        return true;
+      }
       const session = this.#adopt(slot, member, !voteless, answer.record);
       member.onLost((error) => this.lost(slot, session, error));
       if (forgot && !fresh) this.#forgot(slot);

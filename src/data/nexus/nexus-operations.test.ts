@@ -298,6 +298,30 @@ describe('Replicas come and go', () => {
     });
   });
 
+  test('A new replica that an opening finds gets its vote like one that comes later', async () => {
+    const rig = new Rig({ policy: QUICK });
+    await rig.run(async () => {
+      const fresh = new MemoryCluster({
+        replicas: ['r-4'],
+        sizeBytes: 8 * MIB,
+        segmentBytes: 64 * KIB,
+        store: { clock: rig.host.clock, latencyMs: () => 1 },
+      });
+      const nexus = rig.nexus({
+        // First, so that it is there when the majority is.
+        replicas: [fresh.ids[0] as never, ...rig.cluster.ids],
+        connector: {
+          connect: (replica, options) =>
+            (replica === 'r-4' ? fresh : rig.cluster).connect(replica, options),
+        },
+      });
+      await nexus.start();
+      await rig.until('vote', () => nexus.status().record?.voters.length === 4);
+      assert.equal(nexus.status().counters['rollbacks'] ?? 0, 0);
+      await nexus.close();
+    });
+  });
+
   test('The last replica in sync cannot be taken out', async () => {
     const rig = new Rig({ replicas: ['r-1'], policy: QUICK });
     await rig.run(async () => {

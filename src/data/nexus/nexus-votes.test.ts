@@ -144,3 +144,89 @@ describe('Changing voters (R17)', () => {
     });
   });
 });
+
+/**
+ * r-2 comes back as an older copy that only the record betrays, and the nexus that noticed dies at
+ * the very moment when r-2 has the newest record: `crashes` times. Then r-3 is gone too: r-1 and
+ * r-2 must not pass for a majority.
+ */
+async function forgetsTwice(
+  classes: Partial<NexusClasses>,
+  found: 'by the opening' | 'while serving',
+  crashes: number,
+): Promise<string | null> {
+  let onCommit: (() => void) | null = null;
+  const rig: Rig = new Rig({
+    policy: QUICK,
+    classes,
+    wrap: (member) => {
+      const commit = member.commit.bind(member);
+      member.commit = async (record) => {
+        const answer = await commit(record);
+        if (member.replica === 'r-2' && answer.granted) onCommit?.();
+        return answer;
+      };
+      return member;
+    },
+  });
+  return rig.run(async () => {
+    const first = rig.nexus();
+    await first.start();
+    await writeDevice(first, 0, filled(1));
+    await first.close();
+    const yesterday = rig.cluster.disk('r-2').image();
+    const second = rig.nexus();
+    await second.start();
+    await writeDevice(second, 0, filled(2));
+    if (found === 'by the opening') second.abandon();
+    rig.cluster.crash('r-2');
+    if (found === 'while serving') {
+      await rig.until('removal', () => second.status().record?.members.length === 2);
+    }
+    rig.cluster.disk('r-2').restore(yesterday, { unnoticed: true });
+    let nexus = second;
+    for (let crash = 0; crash < crashes; crash++) {
+      let died = false;
+      onCommit = () => {
+        died = true;
+        nexus.abandon();
+      };
+      rig.cluster.start('r-2');
+      if (found === 'by the opening' || crash > 0) {
+        nexus = rig.nexus();
+        void nexus.start().catch(() => undefined);
+      }
+      await rig.until('r-2 has the record', () => died);
+      onCommit = null;
+      rig.cluster.crash('r-2');
+    }
+    rig.cluster.start('r-2');
+    rig.cluster.cut('r-3');
+    const last = rig.nexus();
+    const outcome = await within(rig, 20_000, last.start());
+    last.abandon();
+    return outcome === 'waits' ? null : 'a voter that forgot was counted';
+  });
+}
+
+describe('Voters that forgot (R16)', () => {
+  class KeepsVote extends Opening {
+    protected override noteForgetful(): Promise<void> {
+      return Promise.resolve();
+    }
+  }
+
+  planted(
+    'a vote that comes back with the first record',
+    (classes) => forgetsTwice(classes, 'by the opening', 1),
+    { Opening: KeepsVote },
+  );
+
+  for (const found of ['by the opening', 'while serving'] as const) {
+    for (const crashes of [1, 2]) {
+      test(`A store rolled back has no vote: noticed ${found}, ${crashes} crashes`, async () => {
+        assert.equal(await forgetsTwice({}, found, crashes), null);
+      });
+    }
+  }
+});

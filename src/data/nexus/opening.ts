@@ -32,9 +32,9 @@ import {
   type SetChoice,
 } from './choose-set.ts';
 import { asHoldfastError, withDeadline } from './deadline.ts';
-import { isMajority } from './majority.ts';
+import { isMajority, votersOf } from './majority.ts';
 import type { NexusOptions } from './mod.ts';
-import { parseNote } from './rebuild/rebuild-note.ts';
+import { FORGOT_NOTE, formatNote, parseNote } from './rebuild/rebuild-note.ts';
 
 export interface OpenedSession {
   readonly member: Member;
@@ -50,7 +50,7 @@ export interface OpeningResult {
   /** The record that was found, and the one that is to be committed. */
   readonly found: MembershipRecord;
   readonly record: MembershipRecord;
-  readonly sessions: ReadonlyMap<ReplicaId, OpenedSession>;
+  readonly sessions: Map<ReplicaId, OpenedSession>;
   /** No member was complete: acknowledged writes may be gone (rule 3). */
   readonly lost: boolean;
   readonly controlPlaneTrusted: boolean;
@@ -153,6 +153,7 @@ export class Opening {
         const result = this.#step();
         if (result !== null) {
           this.#over = true;
+          await this.noteForgetful(result.sessions);
           return result;
         }
         this.#changed = new Deferred();
@@ -365,7 +366,7 @@ export class Opening {
     if (this.#controlPlane !== null) records.push(this.#controlPlane.record);
     for (const record of records) {
       if (record === null) continue;
-      for (const voter of [...record.voters, ...(record.formerVoters ?? [])]) {
+      for (const voter of votersOf(record)) {
         if (voter !== CONTROL_PLANE) this.#seek(voter);
         else if (!this.#controlPlaneAsked) {
           this.#controlPlaneAsked = true;
@@ -458,6 +459,25 @@ export class Opening {
     void this.#pause(1).then(() => this.#connect(candidate));
   }
 
+  /**
+   * R16: a voter that forgot gets the opening record too, and would not be recognised by the next
+   * nexus any more. So first it is told, durably, that it has no vote; one that cannot be told is
+   * left alone.
+   */
+  protected async noteForgetful(sessions: Map<ReplicaId, OpenedSession>): Promise<void> {
+    const marks = [...sessions].map(async ([replica, { member, forgot, trusted }]) => {
+      if (!forgot || trusted) return;
+      try {
+        await noteForgotten(member, this.#clock, this.#options.policy.memberDeadlineMs);
+      } catch (error) {
+        this.#hooks.onUnreachable(replica, asHoldfastError(error));
+        sessions.delete(replica);
+        member.close();
+      }
+    });
+    await Promise.all(marks);
+  }
+
   /** R3: the record tells every later nexus that sessions older than this epoch must fail. */
   lossFor(lost: boolean, found: MembershipRecord): number {
     return lost ? this.#epoch : found.loss;
@@ -476,11 +496,15 @@ export class Opening {
         member.close();
         continue;
       }
+      const forgot = forgetful.includes(replica);
+      // Without a record and without a vote it is not forgetful but new.
+      const fresh = answer.record === null && !votersOf(found).includes(replica);
+      const voteless = parseNote(member.state.rebuild).voteless || (forgot && !fresh);
       sessions.set(replica, {
         member,
         handTo: (listener) => line.handTo(listener),
-        forgot: forgetful.includes(replica),
-        trusted: !forgetful.includes(replica) && !parseNote(member.state.rebuild).voteless,
+        forgot,
+        trusted: !voteless,
         record: answer.record,
       });
       if (!members.some((each) => each.replica === replica)) continue;
@@ -518,4 +542,13 @@ export function checkIdentity(
   throw new HoldfastError('wrong-identity', 'Replica belongs to something else', {
     details: { cluster, volume, replica },
   });
+}
+
+/** R16: durable on the replica before it gets any record of ours. */
+export async function noteForgotten(
+  member: Member,
+  clock: Clock,
+  deadlineMs: number,
+): Promise<void> {
+  await withDeadline(clock, deadlineMs, member.setRebuild(formatNote(FORGOT_NOTE)));
 }

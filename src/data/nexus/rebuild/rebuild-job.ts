@@ -25,7 +25,7 @@ import type { NexusCore } from '../nexus-core.ts';
 import { holdRange } from '../range-hold.ts';
 import { findCopySet, joinsFrom } from './copy-set.ts';
 import { RebuildProgress } from './progress.ts';
-import { formatNote, parseNote } from './rebuild-note.ts';
+import { formatNote, parseNote, type RebuildNote } from './rebuild-note.ts';
 import {
   copyFromSomebody,
   type SegmentSource,
@@ -75,8 +75,9 @@ export class RebuildJob {
     const progress = new RebuildProgress(full ? 'full' : 'delta', core.clock);
     slot.rebuild = progress;
     core.log.info('Rebuild begins', { replica: slot.replica, kind: progress.kind });
-    await this.#note(progress.kind, 0);
-    if (full && this.#mustReset(state)) {
+    const reset = full && this.#mustReset(state);
+    await this.#note(reset ? 'reset' : progress.kind, 0);
+    if (reset) {
       // R16: its vote is gone, on a majority's disks, before it stops looking rolled back.
       if (slot.voteless) await core.parts.membership.changeVoters(core.parts.votes.wanted());
       this.checkpoint();
@@ -108,7 +109,7 @@ export class RebuildJob {
     await this.#note(null, 0);
   }
 
-  async #note(kind: 'delta' | 'full' | null, segment: number): Promise<void> {
+  async #note(kind: RebuildNote['kind'], segment: number): Promise<void> {
     const text = formatNote({ kind, segment, voteless: this.slot.voteless });
     await this.ask(this.session.member.setRebuild(text));
   }
@@ -121,11 +122,9 @@ export class RebuildJob {
 
   /** Nothing on it can be trusted, or it was being filled from nothing. */
   #needsAll(state: ReplicaState): boolean {
-    return (
-      this.slot.fullRebuild ||
-      state.condition === 'rolled-back' ||
-      parseNote(state.rebuild).kind === 'full'
-    );
+    const { kind } = parseNote(state.rebuild);
+    if (this.slot.fullRebuild || state.condition === 'rolled-back') return true;
+    return kind === 'full' || kind === 'reset';
   }
 
   async #fitSize(state: ReplicaState): Promise<void> {

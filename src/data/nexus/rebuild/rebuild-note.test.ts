@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { formatNote, parseNote } from './rebuild-note.ts';
 
 test('A rebuild note says what it was given', () => {
-  for (const kind of ['delta', 'full', null] as const) {
+  for (const kind of ['delta', 'full', 'reset', null] as const) {
     for (const voteless of [false, true]) {
       const note = { kind, segment: kind === null ? 0 : 12, voteless };
       assert.deepEqual(parseNote(formatNote(note)), note);
