@@ -32,6 +32,11 @@ export interface RecordMember {
   readonly incarnation: Incarnation;
 }
 
+/** The highest position that one voter is known to hold. */
+export interface VoterFloor extends RecordPosition {
+  readonly voter: VoterId;
+}
+
 /** The membership record: who must acknowledge, who votes, and how the last writer left. */
 export interface MembershipRecord extends RecordPosition {
   /** The in-sync set, each with the incarnation it had when it was recorded. */
@@ -46,6 +51,8 @@ export interface MembershipRecord extends RecordPosition {
   readonly loss: number;
   /** The highest position that every in-sync member is known to hold (rule 16). */
   readonly floor: RecordPosition;
+  /** The same for each voter, in sync or not, and for the control plane (rule 16). */
+  readonly held: readonly VoterFloor[];
 }
 
 /** What a voter answers to a promise or a commit. */

@@ -248,5 +248,6 @@ function foundingRecord(replicas: readonly ReplicaId[]): MembershipRecord {
     closed: true,
     loss: 0,
     floor: { epoch: 0, seq: 0 },
+    held: [],
   };
 }

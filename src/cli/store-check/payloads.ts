@@ -72,6 +72,7 @@ export const voterPayload = z.object({
       closed: z.boolean(),
       loss: whole,
       floor: position,
+      held: z.array(position.extend({ voter: id })).default([]),
     })
     .nullable(),
   rebuild: z.string(),

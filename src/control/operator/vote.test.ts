@@ -18,6 +18,7 @@ function record(epoch: number, seq: number, closed = false): MembershipRecord {
     closed,
     loss: 0,
     floor: { epoch: 0, seq: 0 },
+    held: [],
   };
 }
 

@@ -330,5 +330,6 @@ function foundingRecord(founders: readonly ReplicaId[]): MembershipRecord {
     closed: true,
     loss: 0,
     floor: { epoch: 0, seq: 0 },
+    held: [],
   };
 }

@@ -169,6 +169,7 @@ function recordAt(member: Member, epoch: number, seq: number): MembershipRecord 
     closed: false,
     loss: 0,
     floor: { epoch: 0, seq: 0 },
+    held: [],
   };
 }
 
@@ -414,6 +415,7 @@ export const MEMBER_CASES: readonly MemberCase[] = [
         formerVoters: [member.replica],
         loss: 3,
         floor: { epoch: 3, seq: 2 },
+        held: [],
       };
       assert.deepEqual((await member.commit(third)).record, third);
       assert.deepEqual((await other.refresh()).record, third);

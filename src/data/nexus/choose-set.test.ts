@@ -29,6 +29,7 @@ function record(epoch: number, seq: number, options: RecordOptions = {}): Member
     closed: false,
     loss: 0,
     floor: { epoch: 0, seq: 0 },
+    held: [],
     ...rest,
   };
 }

@@ -12,6 +12,7 @@ import {
 } from '#api/mod.ts';
 import { isMajority, votersOf } from './majority.ts';
 import { parseNote } from './rebuild/rebuild-note.ts';
+import { isBelowFloor } from './voter-floors.ts';
 
 /** A replica that promised our epoch. */
 export interface ReplicaAnswer {
@@ -64,10 +65,7 @@ export function chooseSet(
   // R16: who forgot once may be current again, but its vote is gone.
   for (const { replica, state } of sound)
     if (!parseNote(state.rebuild).voteless) granted.add(replica);
-  // A control plane without a record is new only while the volume is; else it forgot.
-  if (controlPlane !== null && (controlPlane.record !== null || found.epoch === 0)) {
-    granted.add(CONTROL_PLANE);
-  }
+  if (controlPlane !== null && remembers(controlPlane, found)) granted.add(CONTROL_PLANE);
   if (!isMajority(found, (voter) => granted.has(voter))) {
     return {
       kind: 'no-majority',
@@ -111,10 +109,20 @@ function highestRecord(
   return highest;
 }
 
+/**
+ * R16, R17: a control plane that was restored from an older copy has no vote. Without a record it
+ * is new only while the volume is.
+ */
+export function remembers(answer: ControlPlaneAnswer, found: MembershipRecord): boolean {
+  if (answer.record === null) return found.epoch === 0;
+  return !isBelowFloor(found, CONTROL_PLANE, answer.record);
+}
+
 /** R16: blank, recognised by its files, or older than a member of the set can be. */
 function forgot(answer: ReplicaAnswer, found: MembershipRecord | null): boolean {
   const { state, record, replica } = answer;
   if (state.condition === 'rolled-back' || record === null) return true;
+  if (found !== null && isBelowFloor(found, replica, record)) return true;
   if (found === null || !found.members.some((member) => member.replica === replica)) return false;
   if (comparePositions(record, found.floor) < 0) return true;
   // It was asked for its promises a moment before ours: who holds a record of that epoch promised

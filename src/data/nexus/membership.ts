@@ -33,6 +33,7 @@ import { isMajority, votersOf } from './majority.ts';
 import type { MemberRoster } from './member-roster.ts';
 import type { MemberSession } from './member-session.ts';
 import type { MemberSlot } from './member-slot.ts';
+import { isBelowFloor, raiseFloors } from './voter-floors.ts';
 
 /** What a proposal changes of the record before it. */
 export interface RecordChange {
@@ -78,7 +79,11 @@ export class Membership {
   #controlPlaneTimer: Timer | null = null;
   #controlPlaneAsked = false;
   #controlPlaneTrusted = false;
+  /** R16: it was restored from an older copy: out of the voters, then in again as a new one. */
+  #controlPlaneForgot = false;
+  /** What it promised and holds, as far as it told us. */
   #controlPlanePromised = 0;
+  #controlPlaneHeld: RecordPosition | null = null;
   #newVolume = false;
   #pendingSinceMs: number | null = null;
 
@@ -143,6 +148,8 @@ export class Membership {
     this.#committed = null;
     this.#open = [];
     this.#controlPlaneTrusted = context.controlPlaneTrusted;
+    this.#controlPlaneForgot = false;
+    this.#controlPlaneHeld = null;
     this.#newVolume = context.newVolume;
     return this.#send(opening);
   }
@@ -215,15 +222,17 @@ export class Membership {
 
   #next(last: MembershipRecord, change: RecordChange): MembershipRecord {
     const voters = change.voters ?? last.voters;
+    const formerVoters = this.formerVoters(last, change, this.#open.length === 0);
     return {
       epoch: this.#epoch,
       seq: last.seq + 1,
       members: change.members ?? last.members,
       voters,
-      formerVoters: this.formerVoters(last, change, this.#open.length === 0),
+      formerVoters,
       closed: change.closed ?? false,
       loss: last.loss,
       floor: this.#floor(last, change.members ?? last.members),
+      held: raiseFloors(last, { voters, formerVoters }, (voter) => this.#heldBy(voter)),
     };
   }
 
@@ -249,6 +258,11 @@ export class Membership {
     }
     if (lowest === null || comparePositions(lowest, last.floor) <= 0) return last.floor;
     return { epoch: lowest.epoch, seq: lowest.seq };
+  }
+
+  #heldBy(voter: VoterId): RecordPosition | null {
+    if (voter === CONTROL_PLANE) return this.#controlPlaneHeld;
+    return this.#options.roster.find(voter)?.held ?? null;
   }
 
   #send(record: MembershipRecord): Promise<void> {
@@ -323,10 +337,13 @@ export class Membership {
       (answer) => {
         if (this.#closed || epoch !== this.#epoch) return;
         this.#controlPlaneAsked = false;
-        if (!answer.granted && answer.promised > record.epoch) {
+        if (answer.granted) {
+          this.#controlPlaneHeld = record;
+          if (this.#controlPlaneTrusted) this.#grant(CONTROL_PLANE, record);
+        } else if (answer.promised > record.epoch) {
           this.#options.onFenced(CONTROL_PLANE, answer.promised);
-        } else if (answer.granted && this.#controlPlaneTrusted) {
-          this.#grant(CONTROL_PLANE, record);
+        } else if (answer.promised < record.epoch) {
+          this.#forgotten();
         }
         // A newer record may have been proposed meanwhile.
         if (this.#last !== record) this.#askControlPlane();
@@ -351,6 +368,7 @@ export class Membership {
     if (this.#open.length === 0) return;
     if (!isMajority(record, (name) => this.#granted.has(name))) return;
     this.#committed = record;
+    if (!votersOf(record).includes(CONTROL_PLANE)) this.#forgetControlPlane();
     this.#open = [];
     this.#pendingSinceMs = null;
     this.#options.log.info('Membership record committed', {
@@ -366,23 +384,38 @@ export class Membership {
   }
 
   /**
-   * R16 for the control plane: without a record it is new, or it was restored from an old copy.
-   * Then its answers count once a majority without it has accepted one more record, as for a
-   * replica.
+   * R16 for the control plane. A record that makes it a voter gives it its vote, by a majority of
+   * the others (R17). Else it voted before: without a record, or with less than it is known to have
+   * held, it was restored from an older copy, and may have forgotten a promise.
    */
-  #weighControlPlane(answer: VoterState): void {
-    if (this.#controlPlaneTrusted) return;
-    if (answer.record !== null || this.#newVolume) {
-      this.#controlPlaneTrusted = true;
-      return;
-    }
-    const epoch = this.#epoch;
-    this.propose(() => ({})).then(
-      () => {
-        if (epoch === this.#epoch && !this.#closed) this.#controlPlaneTrusted = true;
-      },
-      () => undefined,
-    );
+  #weighControlPlane({ record }: VoterState): void {
+    const last = this.#require();
+    const isNew = last.formerVoters !== null && !last.formerVoters.includes(CONTROL_PLANE);
+    if (this.#newVolume || isNew) this.#controlPlaneTrusted = true;
+    else if (record === null || isBelowFloor(last, CONTROL_PLANE, record)) this.#forgotten();
+    else this.#controlPlaneTrusted = true;
+  }
+
+  /** Having accepted a record is not enough to be believed again: VoteHandover takes it out. */
+  #forgotten(): void {
+    if (this.#controlPlaneForgot) return;
+    this.#options.log.warn('Control plane forgot what it promised');
+    this.#controlPlaneTrusted = false;
+    this.#controlPlaneForgot = true;
+    this.#granted.delete(CONTROL_PLANE);
+    this.#options.onChange();
+  }
+
+  /** It has no vote: when it gets one it is a new voter. */
+  #forgetControlPlane(): void {
+    this.#controlPlaneForgot = false;
+    this.#controlPlaneTrusted = false;
+    this.#controlPlanePromised = 0;
+  }
+
+  /** True while it must be taken out of the voters. */
+  get controlPlaneForgot(): boolean {
+    return this.#controlPlaneForgot;
   }
 
   get controlPlaneTrusted(): boolean {

@@ -230,3 +230,85 @@ describe('Voters that forgot (R16)', () => {
     }
   }
 });
+
+/** A control plane as a backup has it, and put back. */
+function backup(voter: MemoryVoter): () => void {
+  const { promised, promisedTo, record } = voter;
+  return () => Object.assign(voter, { promised, promisedTo, record });
+}
+
+/** r-2 is away, r-1 goes on with the control plane, which is restored; then r-1 is away. */
+async function restoredAtOpening(classes: Partial<NexusClasses>): Promise<string | null> {
+  const voter = new MemoryVoter();
+  const rig = new Rig({
+    replicas: ['r-1', 'r-2'],
+    controlPlane: voter,
+    policy: { ...QUICK, floorMs: 1_000 },
+    classes,
+  });
+  return rig.run(async () => {
+    const first = rig.nexus();
+    await first.start();
+    await writeDevice(first, 0, filled(1));
+    const restore = backup(voter);
+    await rig.sleep(2_500);
+    rig.cluster.cut('r-2');
+    await writeDevice(first, 0, filled(2));
+    first.abandon();
+    restore();
+    rig.cluster.heal('r-2');
+    rig.cluster.crash('r-1');
+    const second = rig.nexus();
+    const outcome = await within(rig, 20_000, second.start());
+    second.abandon();
+    return outcome === 'waits' ? null : 'an acknowledged write is gone';
+  });
+}
+
+describe('A restored control plane (R16, R17)', () => {
+  class TrustsOldVote extends Opening {
+    protected override choose(
+      answers: readonly ReplicaAnswer[],
+      controlPlane: ControlPlaneAnswer | null,
+    ): SetChoice {
+      const strip = (record: MembershipRecord | null): MembershipRecord | null =>
+        record === null ? null : { ...record, held: [] };
+      return super.choose(
+        answers.map((answer) => ({ ...answer, record: strip(answer.record) })),
+        controlPlane === null ? null : { ...controlPlane, record: strip(controlPlane.record) },
+      );
+    }
+  }
+
+  planted('a restored control plane that keeps its vote', restoredAtOpening, {
+    Opening: TrustsOldVote,
+  });
+
+  test('A control plane restored while the volume serves votes again as a new voter', async () => {
+    for (const empty of [false, true]) {
+      const voter = new MemoryVoter();
+      const rig = new Rig({
+        replicas: ['r-1', 'r-2'],
+        controlPlane: voter,
+        policy: { ...QUICK, floorMs: 1_000 },
+      });
+      await rig.run(async () => {
+        const zero = rig.nexus();
+        await zero.start();
+        const restore = backup(voter);
+        zero.abandon();
+        const nexus = rig.nexus();
+        await nexus.start();
+        if (empty) Object.assign(voter, { promised: 0, promisedTo: '', record: null });
+        else restore();
+        await rig.until('told', () => voter.record?.epoch === nexus.epoch);
+        await rig.until('out and in again', () => nexus.status().counters['voterChanges'] === 2);
+        assert.equal(nexus.status().record?.voters.length, 3);
+        rig.cluster.cut('r-2');
+        await writeDevice(nexus, 0, filled(3));
+        assert.equal(nexus.status().record?.members.length, 1);
+        await nexus.close();
+      });
+    }
+  });
+});

@@ -38,6 +38,7 @@ export function initialRecord(names: readonly string[], controlPlane = false): M
     closed: true,
     loss: 0,
     floor: { epoch: 0, seq: 0 },
+    held: [],
   };
 }
 

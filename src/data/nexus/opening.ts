@@ -28,6 +28,7 @@ import { backOffMs, Deferred } from '#lib/mod.ts';
 import {
   chooseSet,
   type ControlPlaneAnswer,
+  remembers,
   type ReplicaAnswer,
   type SetChoice,
 } from './choose-set.ts';
@@ -35,6 +36,7 @@ import { asHoldfastError, withDeadline } from './deadline.ts';
 import { isMajority, votersOf } from './majority.ts';
 import type { NexusOptions } from './mod.ts';
 import { FORGOT_NOTE, formatNote, parseNote } from './rebuild/rebuild-note.ts';
+import { raiseFloors } from './voter-floors.ts';
 
 export interface OpenedSession {
   readonly member: Member;
@@ -522,10 +524,16 @@ export class Opening {
       closed: false,
       loss: this.lossFor(lost, found),
       floor: { epoch: lowest.epoch, seq: lowest.seq },
+      held: raiseFloors(found, found, (voter) => this.#heldBy(voter, sessions)),
     };
-    const controlPlaneTrusted =
-      this.#controlPlane !== null && (this.#controlPlane.record !== null || found.epoch === 0);
+    const controlPlane = this.#controlPlane;
+    const controlPlaneTrusted = controlPlane !== null && remembers(controlPlane, found);
     return { found, record, sessions, lost, controlPlaneTrusted };
+  }
+
+  #heldBy(voter: VoterId, sessions: ReadonlyMap<ReplicaId, OpenedSession>): RecordPosition | null {
+    if (voter === CONTROL_PLANE) return this.#controlPlane?.record ?? null;
+    return sessions.get(voter)?.record ?? null;
   }
 }
 

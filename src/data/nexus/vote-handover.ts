@@ -104,7 +104,8 @@ export class VoteHandover {
       present,
       gone,
       current: parts.membership.newest?.voters ?? [],
-      controlPlane: options.controlPlane !== null,
+      // R16: out, and when that is committed in again, as a new voter.
+      controlPlane: options.controlPlane !== null && !parts.membership.controlPlaneForgot,
     });
   }
 

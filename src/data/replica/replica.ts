@@ -242,9 +242,10 @@ function sameRecord(a: MembershipRecord, b: MembershipRecord): boolean {
 }
 
 function recordText(record: MembershipRecord): string {
-  const { epoch, seq, closed, loss, floor } = record;
+  const { epoch, seq, closed, loss, floor, held } = record;
   const members = record.members.map((member) => [member.replica, member.incarnation]);
-  const places = [floor.epoch, floor.seq];
+  const places = [floor, ...held].map((place) => [place.epoch, place.seq]);
+  const holders = held.map(({ voter }) => voter);
   return JSON.stringify([
     epoch,
     seq,
@@ -254,6 +255,7 @@ function recordText(record: MembershipRecord): string {
     closed,
     loss,
     places,
+    holders,
   ]);
 }
 

@@ -29,6 +29,7 @@ const record: MembershipRecord = {
   closed: false,
   loss: 0,
   floor: { epoch: 3, seq: 1 },
+  held: [],
 };
 
 describe('peer bodies', () => {
@@ -37,6 +38,10 @@ describe('peer bodies', () => {
     assert.deepEqual(args.decode(args.encode(record)), record);
     const handed = { ...record, formerVoters: [replica] };
     assert.deepEqual(args.decode(args.encode(handed)), handed);
+    const known = { ...record, held: [{ voter: replica, epoch: 4, seq: 1 }] };
+    assert.deepEqual(args.decode(args.encode(known)), known);
+    const { held: _, ...older } = record;
+    assert.deepEqual(args.decode(encodeJson(older)), record);
   });
 
   test('what is no record is refused', () => {
@@ -52,6 +57,13 @@ describe('peer bodies', () => {
       { ...record, members: [{ replica: '', incarnation: 'i' }] },
       { ...record, members: Array.from({ length: 65 }, () => record.members[0]) },
       { ...record, voters: ['Control-Plane'] },
+      { ...record, voters: [] },
+      { ...record, voters: [replica, replica] },
+      { ...record, formerVoters: [] },
+      { ...record, formerVoters: [replica, 'control-plane', replica] },
+      { ...record, held: null },
+      { ...record, held: [{ voter: 'r-1', epoch: 1 }] },
+      { ...record, held: [{ voter: '../etc', epoch: 1, seq: 1 }] },
       { ...record, closed: 0 },
       { ...record, floor: null },
       { ...record, loss: undefined },

@@ -18,6 +18,7 @@ import {
   type ScrubReport,
   type SnapshotId,
   type SnapshotInfo,
+  type VoterFloor,
   type VoterId,
   type VoterState,
 } from '#api/mod.ts';
@@ -55,6 +56,24 @@ const readVoterId: Reader<VoterId> = (value) =>
 const readIncarnation: Reader<RecordIncarnation> = (value) =>
   value === '' ? (value as RecordIncarnation) : id<RecordIncarnation>(value);
 
+/** One that is named twice would count twice; without any nothing is ever decided (R17). */
+const readVoters: Reader<VoterId[]> = (value) => {
+  const voters = listOf(readVoterId, MEMBERS_MAX)(value);
+  if (voters.length === 0 || new Set(voters).size < voters.length) fail('voters');
+  return voters;
+};
+
+const readHeld: Reader<VoterFloor> = (value) => ({
+  voter: field(value, 'voter', readVoterId),
+  ...readPosition(value),
+});
+
+/** Records of before it was known have none. */
+const readHeldOf: Reader<VoterFloor[]> = (value) =>
+  (value as { held?: unknown }).held === undefined
+    ? []
+    : field(value, 'held', listOf(readHeld, MEMBERS_MAX));
+
 export const readRecord: Reader<MembershipRecord> = (value) => ({
   ...readPosition(value),
   members: field(
@@ -68,11 +87,12 @@ export const readRecord: Reader<MembershipRecord> = (value) => ({
       MEMBERS_MAX,
     ),
   ),
-  voters: field(value, 'voters', listOf(readVoterId, MEMBERS_MAX)),
-  formerVoters: field(value, 'formerVoters', nullOr(listOf(readVoterId, MEMBERS_MAX))),
+  voters: field(value, 'voters', readVoters),
+  formerVoters: field(value, 'formerVoters', nullOr(readVoters)),
   closed: field(value, 'closed', flag),
   loss: field(value, 'loss', count),
   floor: field(value, 'floor', readPosition),
+  held: readHeldOf(value),
 });
 type RecordIncarnation = ReplicaState['incarnation'];
 

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hasCode, type ReplicaId, type SnapshotId, type VolumeId } from '#api/mod.ts';
+import {
+  hasCode,
+  type MembershipRecord,
+  type ReplicaId,
+  type SnapshotId,
+  type VolumeId,
+} from '#api/mod.ts';
 import { crc32c, encodeText, formatHex, viewOf, writeU64Le } from '#lib/mod.ts';
 import { BlockChecksum } from './block-checksum.ts';
 import {
@@ -27,6 +33,7 @@ import {
   encodeReplicaHeader,
   encodeVoterHeader,
   type ReplicaHeader,
+  type VoterHeader,
 } from './metadata.ts';
 import { CLUSTER, identityOf, POOL, REPLICA } from './store.testkit.ts';
 
@@ -138,6 +145,7 @@ test('A voter header has the bytes of the format', () => {
       closed: false,
       loss: 0,
       floor: { epoch: 2, seq: 9 },
+      held: [{ voter: 'control-plane' as const, epoch: 3, seq: 1 }],
     },
     rebuild: '',
   };
@@ -147,8 +155,40 @@ test('A voter header has the bytes of the format', () => {
     new TextDecoder().decode(bytes.subarray(48)),
     '{"replica":"r1","promised":3,"promisedTo":"n1","record":{"epoch":3,"seq":1,' +
       '"members":[{"replica":"r1","incarnation":"i-1"}],"voters":["r1","control-plane"],' +
-      '"formerVoters":null,"closed":false,"loss":0,"floor":{"epoch":2,"seq":9}},"rebuild":""}',
+      '"formerVoters":null,"closed":false,"loss":0,"floor":{"epoch":2,"seq":9},"held":[{"voter":"control-plane","epoch":3,"seq":1}]},"rebuild":""}',
   );
+});
+
+test('A voter header whose record cannot be is refused', () => {
+  const place = { epoch: 1, seq: 1 };
+  const record = {
+    ...place,
+    members: [],
+    voters: [REPLICA],
+    formerVoters: null,
+    closed: false,
+    loss: 0,
+    floor: place,
+    held: [],
+  };
+  const decode = (wrong: object): VoterHeader['record'] => {
+    const given = { ...record, ...wrong } as unknown as MembershipRecord;
+    const header = { replica: REPLICA, promised: 1, promisedTo: 'n', record: given, rebuild: '' };
+    return decodeVoterHeader('x', encodeVoterHeader(header)).record;
+  };
+  assert.deepEqual(decode({ held: undefined })?.held, []);
+  for (const wrong of [
+    { voters: [] },
+    { voters: [REPLICA, REPLICA] },
+    { formerVoters: [] },
+    { formerVoters: ['control-plane', 'control-plane'] },
+    { formerVoters: undefined },
+    { held: null },
+    { held: [{ voter: '../x', ...place }] },
+    { held: [{ voter: REPLICA, epoch: 1, seq: -1 }] },
+  ]) {
+    assert.throws(() => decode(wrong), { code: 'store-corrupt' }, JSON.stringify(wrong));
+  }
 });
 
 test('A map page has the bytes of the format', () => {

@@ -15,6 +15,7 @@ import {
   type ReplicaIdentity,
   type SnapshotId,
   type VolumeId,
+  type VoterFloor,
   type VoterId,
 } from '#api/mod.ts';
 import { BLOCK_BYTES } from '#data/block/mod.ts';
@@ -272,6 +273,8 @@ function decodeMembership(members: Members): MembershipRecord {
     closed: members.flag('closed'),
     loss: members.count('loss'),
     floor: decodePosition(members.members('floor')),
+    // Records of before it was known have none.
+    held: members.raw('held') === undefined ? [] : members.list('held', decodeHeld),
   };
 }
 
@@ -279,13 +282,22 @@ function decodePosition(members: Members): RecordPosition {
   return { epoch: members.count('epoch'), seq: members.count('seq') };
 }
 
+function decodeHeld(item: Members): VoterFloor {
+  return { voter: decodeVoter(item, 'voter', item.raw('voter')), ...decodePosition(item) };
+}
+
+function decodeVoter(members: Members, name: string, value: unknown): VoterId {
+  if (value !== CONTROL_PLANE && !isId(value)) throw members.bad(name);
+  return value as VoterId;
+}
+
 function decodeVoters(members: Members, name: string): VoterId[] {
   const value = members.raw(name);
   if (!Array.isArray(value)) throw members.bad(name);
-  return value.map((voter: unknown) => {
-    if (voter !== CONTROL_PLANE && !isId(voter)) throw members.bad(name);
-    return voter as VoterId;
-  });
+  const voters = value.map((voter: unknown) => decodeVoter(members, name, voter));
+  // One that is named twice would count twice; without any nothing is ever decided (R17).
+  if (voters.length === 0 || new Set(voters).size < voters.length) throw members.bad(name);
+  return voters;
 }
 
 /** Undefined when this slot is damaged: there is another. A newer format still throws. */

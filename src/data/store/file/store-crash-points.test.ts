@@ -18,6 +18,7 @@ const RECORD: MembershipRecord = {
   closed: false,
   loss: 0,
   floor: { epoch: 4, seq: 1 },
+  held: [],
 };
 
 interface Update {
