@@ -235,9 +235,12 @@ function isForegroundOfTerminal() {
 }
 
 function run(args) {
+  const env = childEnv();
+  /* What was parsed and stripped of types once is not again: by threads and later starts. */
+  if (!env.NODE_COMPILE_CACHE) env.NODE_COMPILE_CACHE = path.join(toolchain, 'compile-cache');
   const child = childProcess.spawn(nodePath, NODE_FLAGS.concat(args), {
     stdio: 'inherit',
-    env: childEnv(),
+    env: env,
   });
   ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2', 'SIGWINCH'].forEach(function (signal) {
     process.on(signal, function () {

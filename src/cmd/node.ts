@@ -2,9 +2,12 @@
 import type { Handlers, NodeMethods } from '#api/mod.ts';
 import { VolumeMounts } from '#control/mounts/mod.ts';
 import { createNodeHost, NodeFuseMounts } from '#host/node/mod.ts';
+import type { Log } from '#host/mod.ts';
 import { serveRpc } from '#rpc/mod.ts';
-import { EngineSupervisor } from './engine-supervisor.ts';
-import { parseRoleOptions } from './role-options.ts';
+import { parseRoleOptions, type RoleOptions } from './role-options.ts';
+import { SupervisedProcess } from './supervised-process.ts';
+
+const ENGINE_STOP_MS = 15_000;
 
 export async function runNode(args: readonly string[]): Promise<void> {
   const options = parseRoleOptions(args);
@@ -12,14 +15,14 @@ export async function runNode(args: readonly string[]): Promise<void> {
   await host.disk.lock(`${options.socketPrefix}.node.lock`);
   const mounts = new VolumeMounts(host.disk, host.exec);
   const fuseMounts = new NodeFuseMounts(host.exec);
-  const supervisor = new EngineSupervisor(options, host.log);
+  const engine = superviseEngine(options, host.log);
   const handlers: Handlers<NodeMethods> = {
     'node.describe': async () => ({
       node: options.node,
       pid: process.pid,
       engineAddress: options.engineAddress,
-      enginePid: supervisor.pid,
-      engineRestarts: supervisor.restarts,
+      enginePid: engine.pid,
+      engineRestarts: engine.restarts,
       mounts: mounts.list(),
       missing: await fuseMounts.missing(),
     }),
@@ -30,9 +33,22 @@ export async function runNode(args: readonly string[]): Promise<void> {
     },
     'node.expand': ({ path }) => mounts.expand(path),
   };
-  await supervisor.start();
+  await engine.start();
   await serveRpc(host.net, options.nodeAddress, handlers, host);
   process.once('SIGTERM', () => {
-    void supervisor.stop().then(() => process.exit(0));
+    void engine.stop(ENGINE_STOP_MS).then(() => process.exit(0));
+  });
+}
+
+/** Stopped in order it hands its volumes over; killed, the next one takes them from the holders. */
+function superviseEngine(options: RoleOptions, log: Log): SupervisedProcess {
+  const { clusterDir, node, runDir, logFile, socketPrefix } = options;
+  return new SupervisedProcess({
+    name: `engine of ${node}`,
+    args: ['engine', '--cluster-dir', clusterDir, '--node', node, '--run-dir', runDir],
+    outputFile: `${logFile}.engine.out`,
+    pidFile: `${socketPrefix}.engine.pid`,
+    outlivesUs: true,
+    onLine: (text) => log.warn('Engine is looked after', { event: text }),
   });
 }

@@ -25,7 +25,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { ensureClusterFile } from './cluster-file.ts';
-import { RoleProcess } from './role-process.ts';
+import { SupervisedProcess } from './supervised-process.ts';
 
 export interface UpOptions {
   readonly path: string;
@@ -164,12 +164,13 @@ async function runCluster(
 ): Promise<number> {
   const { onLine } = options;
   const shared = ['--cluster-dir', directory.path, '--run-dir', directory.runDir];
-  const role = (name: string, args: readonly string[]): RoleProcess =>
-    new RoleProcess({
+  const role = (name: string, args: readonly string[]): SupervisedProcess =>
+    new SupervisedProcess({
       name,
       args,
       outputFile: `${directory.logs}/${name}.out`,
       pidFile: `${directory.runDir}/${name}.pid`,
+      outlivesUs: false,
       onLine,
     });
   const controller = role('controller', ['controller', ...shared]);
@@ -202,7 +203,7 @@ async function runCluster(
 
 /** Resolves to the exit code at the first signal; a second one kills without order. */
 function waitForStopSignal(
-  roles: readonly RoleProcess[],
+  roles: readonly SupervisedProcess[],
   onLine: (text: string) => void,
 ): Promise<number> {
   return new Promise((resolve) => {
@@ -228,8 +229,8 @@ async function waitUntilReady(
   host: Host,
   directory: ClusterDirectory,
   controllerClient: RpcClient<ControllerMethods>,
-  controller: RoleProcess,
-  agents: readonly RoleProcess[],
+  controller: SupervisedProcess,
+  agents: readonly SupervisedProcess[],
 ): Promise<void> {
   const { net, clock } = host;
   const deadlineMs = clock.monotonicMs() + READY_MS;
@@ -241,7 +242,7 @@ async function waitUntilReady(
       address: `unix:${directory.runDir}/${agent.name}.node.sock`,
     }),
   }));
-  const waiting = new Map<RoleProcess, () => Promise<unknown>>([
+  const waiting = new Map<SupervisedProcess, () => Promise<unknown>>([
     [controller, () => controllerClient.call('cluster.describe', {}, { timeoutMs: 2_000 })],
     ...clients.map(
       ({ agent, client }) =>
@@ -281,7 +282,7 @@ async function answers(ask: () => Promise<unknown>): Promise<boolean> {
   }
 }
 
-function notStarting(role: RoleProcess): HoldfastError {
+function notStarting(role: SupervisedProcess): HoldfastError {
   return new HoldfastError('timed-out', 'A process does not start', {
     details: {
       process: role.name,
@@ -293,8 +294,8 @@ function notStarting(role: RoleProcess): HoldfastError {
 
 async function stopAll(
   client: RpcClient<ControllerMethods>,
-  controller: RoleProcess,
-  agents: readonly RoleProcess[],
+  controller: SupervisedProcess,
+  agents: readonly SupervisedProcess[],
   onLine: (text: string) => void,
 ): Promise<void> {
   try {

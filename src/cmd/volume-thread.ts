@@ -1,4 +1,5 @@
 /** Entry of a volume's worker thread: a host of its own, one VolumeService, calls as messages. */
+import { flushCompileCache } from 'node:module';
 import { parentPort, workerData } from 'node:worker_threads';
 import { HoldfastError } from '#api/mod.ts';
 import { VolumeService } from '#data/engine/mod.ts';
@@ -24,6 +25,8 @@ async function answer({ id, method, params }: ThreadCall): Promise<ThreadAnswer>
   }
 }
 
+// This file's own part; the engine has written the rest.
+flushCompileCache();
 port.on('message', (call: ThreadCall) => {
   void answer(call).then((reply) => {
     port.postMessage(reply);

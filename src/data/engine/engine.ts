@@ -74,9 +74,11 @@ export class Engine {
     const { host, stateDirectory, socketPrefix } = this.#options;
     await host.disk.makeDirectory(stateDirectory);
     await this.#replicas.listen({ kind: 'unix', path: `${socketPrefix}.peer` });
-    await this.#pools.load();
-    await this.#openReplicas();
-    for (const spec of await this.#store.load()) void this.#resume(spec);
+    const [specs] = await Promise.all([this.#store.load(), this.#pools.load()]);
+    // Volumes first, for somebody waits for them, and each opens its local replica itself.
+    for (const spec of specs) void this.#resume(spec);
+    const theirs = new Set(specs.map((spec) => this.#localReplica(spec)));
+    await this.#openReplicas((replica) => !theirs.has(replica));
   }
 
   readonly handlers: Handlers<EngineMethods> = {
@@ -161,10 +163,11 @@ export class Engine {
   // --- replicas --------------------------------------------------------------------------------
 
   /** Opens every replica that is neither open nor run by its volume. */
-  async #openReplicas(): Promise<void> {
+  async #openReplicas(wanted: (replica: ReplicaId) => boolean = () => true): Promise<void> {
     for (const pool of this.#pools.opened()) {
       for (const { identity, directory, error } of await pool.listReplicas()) {
-        if (!error) await this.#openReplica(identity.replica, directory);
+        const { replica } = identity;
+        if (!error && wanted(replica)) await this.#openReplica(replica, directory);
       }
     }
   }
@@ -253,14 +256,19 @@ export class Engine {
     parseId('volume', spec.volume);
     await this.#mutex.run(spec.volume, async () => {
       if (this.#attached.has(spec.volume)) return;
-      const local = spec.replicas.find(({ node }) => node === this.#options.node)?.replica ?? null;
+      const local = this.#localReplica(spec);
       const found = local === null ? undefined : await this.#pools.find(local);
-      if (local !== null) await this.#replicas.release(local);
-      const runner = this.#options.createRunner(
-        this.#settings(spec, found?.summary.directory ?? null),
-        (error) => this.#onRunnerExit(spec, error),
-      );
-      this.#attached.set(spec.volume, { spec, runner, localReplica: local });
+      const start = async (): Promise<VolumeRunner> => {
+        if (local !== null) await this.#replicas.release(local);
+        const runner = this.#options.createRunner(
+          this.#settings(spec, found?.summary.directory ?? null),
+          (error) => this.#onRunnerExit(spec, error),
+        );
+        this.#attached.set(spec.volume, { spec, runner, localReplica: local });
+        return runner;
+      };
+      // Nobody opens the replica between its release and the runner.
+      const runner = await (local === null ? start() : this.#mutex.run(local, start));
       try {
         await runner.call('volume.start', { resume });
         await this.#store.put(spec);
@@ -270,6 +278,10 @@ export class Engine {
       }
     });
     return this.#report(spec.volume);
+  }
+
+  #localReplica(spec: AttachSpec): ReplicaId | null {
+    return spec.replicas.find(({ node }) => node === this.#options.node)?.replica ?? null;
   }
 
   #settings(spec: AttachSpec, localDirectory: string | null): VolumeSettings {
@@ -307,6 +319,8 @@ export class Engine {
       if (!HoldfastError.is(error)) throw error;
       this.#options.host.log.warn('Attachment was not resumed', { volume: spec.volume, error });
       if (error.code === 'fenced') await this.#store.remove(spec.volume);
+      // Without the volume its local replica is served to whoever has it now.
+      await this.#openReplicas();
     }
   }
 

@@ -41,9 +41,11 @@ export class PoolRegistry {
     if (bytes === undefined) return;
     const pools = JSON.parse(decodeText(bytes)) as { pool: PoolId; directory: string }[];
     for (const { pool, directory } of pools) {
-      await this.ensure(pool, directory, false).catch((error: unknown) => {
-        this.#host.log.error('Pool did not open', { pool, directory, error });
-      });
+      await this.#mutex
+        .run(pool, () => this.#open(pool, directory, false))
+        .catch((error: unknown) => {
+          this.#host.log.error('Pool did not open', { pool, directory, error });
+        });
     }
   }
 
@@ -52,29 +54,26 @@ export class PoolRegistry {
     return this.#mutex.run(pool, async () => {
       const known = this.#entries.get(pool);
       if (known?.store && known.directory === directory) return false;
-      const entry: Entry = { pool, directory, store: null, error: null };
-      try {
-        const { disk, rng, clock, log } = this.#host;
-        entry.store = await openFilePool({
-          disk,
-          rng,
-          clock,
-          log,
-          cluster: this.#cluster,
-          pool,
-          directory,
-          create,
-        });
-      } catch (error) {
-        if (!Failure.is(error)) throw error;
-        entry.error = error;
-        throw error;
-      } finally {
-        this.#entries.set(pool, entry);
-      }
+      await this.#open(pool, directory, create);
       await this.#remember();
       return true;
     });
+  }
+
+  async #open(pool: PoolId, directory: string, create: boolean): Promise<void> {
+    const entry: Entry = { pool, directory, store: null, error: null };
+    try {
+      const { disk, rng, clock, log } = this.#host;
+      const cluster = this.#cluster;
+      const options = { disk, rng, clock, log, cluster, pool, directory, create };
+      entry.store = await openFilePool(options);
+    } catch (error) {
+      if (!Failure.is(error)) throw error;
+      entry.error = error;
+      throw error;
+    } finally {
+      this.#entries.set(pool, entry);
+    }
   }
 
   get(pool: PoolId): StorePool {

@@ -179,9 +179,16 @@ export class VolumeService {
         kind: 'unix',
         path: `${socketPrefix}.${spec.volume.slice(-12)}.peer`,
       });
-      await this.#openLocal(localDirectory);
     }
-    if (resume) await this.#demandNotMoved();
+    const local = this.#localReplica();
+    const remote = this.#settings.spec.replicas.flatMap(({ replica }) =>
+      replica === local ? [] : [replica],
+    );
+    await Promise.all([
+      localDirectory === null ? null : this.#openLocal(localDirectory),
+      resume ? this.#demandNotMoved(remote) : null,
+    ]);
+    if (resume && local !== null) await this.#demandNotMoved([local]);
     void this.#serve();
   }
 
@@ -198,13 +205,13 @@ export class VolumeService {
   }
 
   /** Throws `fenced` when another node was promised an epoch since this node served the volume. */
-  async #demandNotMoved(): Promise<void> {
+  async #demandNotMoved(replicas: readonly ReplicaId[]): Promise<void> {
     const own = `${this.#settings.node}/`;
-    for (const { replica } of this.#settings.spec.replicas) {
+    const askOne = async (replica: ReplicaId): Promise<void> => {
       const member = await this.#connector
         .connect(replica, { timeoutMs: RESUME_ASK_MS })
         .catch(() => null);
-      if (!member) continue;
+      if (!member) return;
       const { promised, promisedTo } = member.state;
       member.close();
       if (promised > 0 && !promisedTo.startsWith(own)) {
@@ -212,7 +219,8 @@ export class VolumeService {
           details: { volume: this.#settings.spec.volume, promisedTo },
         });
       }
-    }
+    };
+    await Promise.all(replicas.map(askOne));
   }
 
   async #serve(): Promise<void> {

@@ -176,10 +176,14 @@ function startHolder(fd: number): Promise<number> {
   });
 }
 
-let syscall: ReturnType<ReturnType<typeof koffi.load>['func']> | null = null;
+type NativeFunction = ReturnType<ReturnType<typeof koffi.load>['func']>;
+let syscall: NativeFunction | null = null;
+/** Node's own complains in a thread about descriptors that it did not open. */
+let closeDescriptor: NativeFunction | null = null;
 
 function takeDescriptor(pid: number, fd: number): number {
-  syscall ??= koffi.load('libc.so.6').func('long syscall(long number, long a, long b, long c)');
+  syscall ??= koffi.load(null).func('long syscall(long number, long a, long b, long c)');
+  closeDescriptor ??= koffi.load(null).func('int close(int fd)');
   const pidfd = Number(syscall(SYS_pidfd_open, pid, 0, 0));
   if (pidfd < 0) throw new HoldfastError('not-found', 'FUSE holder is gone', { details: { pid } });
   try {
@@ -189,7 +193,7 @@ function takeDescriptor(pid: number, fd: number): number {
       details: { pid, errno: koffi.errno() },
     });
   } finally {
-    closeSync(pidfd);
+    closeDescriptor(pidfd);
   }
 }
 
