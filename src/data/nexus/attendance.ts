@@ -231,6 +231,16 @@ export class Attendance {
 
   /** Something went wrong with this session; an older session of the slot says nothing. */
   lost(slot: MemberSlot, session: MemberSession | null, error: HoldfastError): void {
+    this.#leave(slot, session, error, errorKind(error.code) === 'medium');
+  }
+
+  /** `answers`: it cannot be a member, but it can still vote, also on its own removal. */
+  #leave(
+    slot: MemberSlot,
+    session: MemberSession | null,
+    error: HoldfastError,
+    answers: boolean,
+  ): void {
     if (session === null || slot.session !== session) return;
     const { clock, log, parts, roster, era } = this.#core;
     const kind = errorKind(error.code);
@@ -242,8 +252,7 @@ export class Attendance {
     }
     const { membership, reads, writes, flushes } = parts;
     const counts = membership.counts(slot.replica);
-    // Its disk failed but it answers: it can still vote, also on its own removal.
-    if (kind !== 'medium' || !counts) {
+    if (!answers || !counts) {
       session.close();
       slot.session = null;
     }
@@ -279,9 +288,15 @@ export class Attendance {
     membership.remove(leaving.map((slot) => slot.replica)).catch(() => undefined);
   }
 
-  /** Leaves on purpose: gray, or taken out by an operator. */
+  /** Leaves on purpose: gray, or to be rebuilt. */
   expel(slot: MemberSlot, error: HoldfastError): void {
     this.lost(slot, slot.session, error);
+  }
+
+  /** Leaves for good: it votes until its vote is taken (R17). */
+  retire(slot: MemberSlot, error: HoldfastError): void {
+    slot.retired = true;
+    this.#leave(slot, slot.session, error, true);
   }
 
   /** Phases follow the records: called by the core before the sets are computed. */

@@ -1,7 +1,7 @@
 /** Records and votes: schedules with planted mistakes for R16 and R17. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { CONTROL_PLANE, type MembershipRecord, type VoterId } from '#api/mod.ts';
+import { CONTROL_PLANE, type MembershipRecord, type ReplicaId, type VoterId } from '#api/mod.ts';
 import { readDevice, writeDevice } from '#data/block/mod.ts';
 import type { ControlPlaneAnswer, ReplicaAnswer, SetChoice } from './choose-set.ts';
 import { Membership } from './membership.ts';
@@ -310,5 +310,36 @@ describe('A restored control plane (R16, R17)', () => {
         await nexus.close();
       });
     }
+  });
+});
+
+test('A nexus without its only voter stops its reads (R4)', async () => {
+  const rig = new Rig({ policy: { ...QUICK, readLeaseMs: 1_000 } });
+  await rig.run(async () => {
+    const zero = rig.nexus();
+    await zero.start();
+    await writeDevice(zero, 0, filled(1));
+    await zero.close();
+    const yesterday = rig.cluster.disk('r-1').image();
+    const link = new Link(rig.cluster);
+    const first = rig.nexus({ connector: link });
+    await first.start();
+    rig.cluster.crash('r-1');
+    rig.cluster.disk('r-1').restore(yesterday);
+    rig.cluster.start('r-1');
+    await rig.until('rebuilt', () => first.status().counters['rebuilds'] === 1);
+    await first.removeReplica('r-3' as ReplicaId);
+    assert.deepEqual(first.status().record?.voters, ['r-2']);
+    assert.equal(first.status().record?.members.length, 2);
+    link.cut('r-2');
+    const other = new Link(rig.cluster);
+    other.cut('r-1');
+    const second = rig.nexus({ connector: other });
+    await second.start();
+    await writeDevice(second, 0, filled(2));
+    const outcome = await within(rig, 100, readDevice(first, 0, 4096));
+    assert.equal(outcome, 'waits');
+    first.abandon();
+    await second.close();
   });
 });

@@ -682,8 +682,7 @@ export class Nexus implements BlockDevice {
         details: { replica },
       });
     }
-    slot.retired = true;
-    this.#attendance.expel(slot, new HoldfastError('aborted', 'Replica is taken out'));
+    this.#attendance.retire(slot, new HoldfastError('aborted', 'Replica is taken out'));
     await this.#membership.settled();
     const remaining = this.#votes.replicas.filter((each) => each !== replica);
     this.#votes.setReplicas(remaining);

@@ -4,10 +4,10 @@
  * A request that a voter answered in this epoch proves that, when it was *sent*, no other nexus
  * could count on that voter. So the lease runs from the sending of the latest requests that a
  * majority answered: writes, flushes, commits, and `confirm` on demand when only reads are asked
- * for. An idle volume sends nothing. A volume with one voter needs no lease: whoever takes over
- * needs that voter's promise, and then the replica itself refuses.
+ * for. An idle volume sends nothing. A volume whose one member is its one voter needs no lease:
+ * whoever takes over needs that voter's promise, and then the replica itself refuses.
  */
-import { CONTROL_PLANE, HoldfastError, type VoterId } from '#api/mod.ts';
+import { CONTROL_PLANE, HoldfastError, type MembershipRecord, type VoterId } from '#api/mod.ts';
 import type { Clock } from '#host/mod.ts';
 import type { Voter } from '#data/member/mod.ts';
 import { asHoldfastError, withDeadline } from './deadline.ts';
@@ -69,7 +69,7 @@ export class ReadLease {
   #computeMs(): number {
     const record = this.#options.membership.newest;
     if (record === null) return Number.NEGATIVE_INFINITY;
-    if (record.voters.length === 1 && record.formerVoters === null) return Number.POSITIVE_INFINITY;
+    if (isAlone(record)) return Number.POSITIVE_INFINITY;
     const times = new Map<VoterId, number>([[CONTROL_PLANE, this.#controlPlaneMs]]);
     for (const slot of this.#options.roster.slots) {
       // What it answered before its session ended stays true; only who forgot says nothing (R16).
@@ -147,4 +147,13 @@ export class ReadLease {
     this.#asking = false;
     this.#options.onRenewed();
   }
+}
+
+/** Another member, or one without a vote, would go on answering reads (R4). */
+function isAlone({ members, voters, formerVoters }: MembershipRecord): boolean {
+  return (
+    voters.length === 1 &&
+    formerVoters === null &&
+    members.every((member) => member.replica === voters[0])
+  );
 }
