@@ -110,7 +110,7 @@ export class FlushRounds {
   #sync(slot: MemberSlot, session: MemberSession, round: number): void {
     session.member.flush().then(
       () => {
-        if (round !== this.#round || session.closed) return;
+        if (!this.isCurrent(round, session)) return;
         if (this.startedMs > slot.confirmedMs) slot.confirmedMs = this.startedMs;
         this.waiting &= ~slot.bit;
         this.recheck();
@@ -121,6 +121,11 @@ export class FlushRounds {
         if (round === this.#round) this.#failed(slot, session, error);
       },
     );
+  }
+
+  /** R8: an answer belongs to a round and to a session; a late one says nothing of this round. */
+  protected isCurrent(round: number, session: MemberSession): boolean {
+    return round === this.#round && !session.closed;
   }
 
   #failed(slot: MemberSlot, session: MemberSession, error: HoldfastError): void {

@@ -357,6 +357,56 @@ describe('Planted mistakes', () => {
     { FlushRounds: FlushOfOne },
   );
 
+  class TakesLateAnswers extends FlushRounds {
+    protected override isCurrent(): boolean {
+      return true;
+    }
+  }
+
+  planted(
+    'a flush that counts an answer to an older round of an older session',
+    async (classes) => {
+      let asked = 0;
+      let late: () => void = () => undefined;
+      const rig: Rig = new Rig({
+        policy: { ...QUICK, memberDeadlineMs: 5_000, generationMs: 100_000 },
+        classes,
+        wrap: (member) => {
+          if (member.replica !== 'r-3') return member;
+          const flush = member.flush.bind(member);
+          member.flush = async () => {
+            asked++;
+            // The first answer is on its way for long; the join flush passes; the third hangs.
+            if (asked === 1) await new Promise<void>((resolve) => (late = resolve));
+            else if (asked === 2) await flush();
+            else await new Promise<never>(() => undefined);
+          };
+          return member;
+        },
+      });
+      return rig.run(async () => {
+        const nexus = rig.nexus();
+        await nexus.start();
+        await writeDevice(nexus, 0, filled(1));
+        asked = 0;
+        const first = flushDevice(nexus);
+        await rig.sleep(20);
+        rig.cluster.cut('r-3');
+        await first;
+        rig.cluster.heal('r-3');
+        await rig.until('joined', () => nexus.status().members[2]?.phase === 'in-sync');
+        await writeDevice(nexus, 0, filled(2));
+        const second = within(rig, 100, flushDevice(nexus));
+        await rig.sleep(20);
+        late();
+        const outcome = await second;
+        nexus.abandon();
+        return outcome === 'waits' ? null : 'flushed, and a member in sync has not synced';
+      });
+    },
+    { FlushRounds: TakesLateAnswers },
+  );
+
   class ForgivesLoss extends Opening {
     override lossFor(): number {
       return 0;
