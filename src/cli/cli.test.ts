@@ -23,6 +23,16 @@ interface Answer {
 
 type Cli = (...args: string[]) => Promise<Answer>;
 
+const unused = (): never => assert.fail('only the tour uses it');
+const NO_MACHINE: CliContext['machine'] = {
+  tempDirectory: '/tmp',
+  kill: unused,
+  removeTree: unused,
+  connectExport: unused,
+  openDatabase: unused,
+  findLeftovers: unused,
+};
+
 function contextOf(fleet: Fleet, out: string[], err: string[]): CliContext {
   return {
     host: fleet.host,
@@ -39,6 +49,7 @@ function contextOf(fleet: Fleet, out: string[], err: string[]): CliContext {
     up: () => Promise.resolve(0),
     down: () => Promise.resolve(0),
     findTour: () => Promise.resolve(undefined),
+    machine: NO_MACHINE,
   };
 }
 

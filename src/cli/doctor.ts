@@ -86,6 +86,7 @@ export async function examine(context: CliContext, directory: string): Promise<F
       'loop',
       'modprobe loop; in a container, run it privileged',
     ),
+    await examineKernel(host),
     await examineProgram(host, 'mkfs.ext4', ['-V'], 'apt-get install e2fsprogs'),
     await examineProgram(
       host,
@@ -115,6 +116,19 @@ async function examineFile(
   const stat = await host.disk.stat(path).catch(() => undefined);
   const fact = stat === undefined ? `${path} is absent` : path;
   return { name, isWell: stat !== undefined, isNeeded: false, fact, remedy };
+}
+
+/** Before 6.9 FUSE cannot send again what a dead engine had taken (docs/design/0008-fuse.md). */
+async function examineKernel(host: Host): Promise<Finding> {
+  const { stdout } = await host.exec.run(['uname', '-r'], { timeoutMs: 5_000 });
+  const [major = 0, minor = 0] = stdout.split('.').map(Number);
+  return {
+    name: 'kernel 6.9',
+    isWell: major > 6 || (major === 6 && minor >= 9),
+    isNeeded: false,
+    fact: `Linux ${stdout.trim()}`,
+    remedy: 'use Linux 6.9 or newer: before, what is in flight hangs when an engine dies',
+  };
 }
 
 async function examineProgram(

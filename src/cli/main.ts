@@ -169,6 +169,7 @@ function startCluster(
     onReady: async () => {
       context.out(`cluster runs in ${path}`);
       if (demo) await startDemo(context, path);
+      return undefined;
     },
   });
 }

@@ -217,7 +217,8 @@ export async function runUnmount(
       const why = findCondition(current.status?.conditions, 'Mounted');
       return isOut ? { done: true } : { progress: why?.message ?? 'detaching' };
     });
-    context.out(`${title} unmounted`);
+    const wasMounted = volume.spec.attachment?.mountPath !== undefined;
+    context.out(`${title} ${wasMounted ? 'unmounted' : 'detached'}`);
     return EXIT_OK;
   });
 }

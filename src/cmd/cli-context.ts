@@ -4,6 +4,7 @@ import { runCli } from '#cli/mod.ts';
 import { createNodeHost } from '#host/node/mod.ts';
 import { existsSync } from 'node:fs';
 import { runDown } from './down.ts';
+import { createMachine } from './machine.ts';
 import { runUp } from './up.ts';
 import { VERSION } from './version.ts';
 
@@ -18,10 +19,12 @@ export async function runCommand(args: readonly string[]): Promise<number> {
   return code;
 }
 
-function createContext(): CliContext {
+/** Exported for tests, which put something of their own in its place. */
+export function createContext(): CliContext {
   const err = (text: string): void => void process.stderr.write(`${text}\n`);
+  const host = createNodeHost({ logLevel: process.env['HOLDFAST_LOG'] ?? 'fatal' });
   return {
-    host: createNodeHost({ logLevel: process.env['HOLDFAST_LOG'] ?? 'fatal' }),
+    host,
     out: (text) => void process.stdout.write(`${text}\n`),
     err,
     isTerminal: process.stderr.isTTY,
@@ -32,10 +35,10 @@ function createContext(): CliContext {
     nodeVersion: process.version,
     userId: process.getuid?.() ?? -1,
     readInput,
-    up: ({ path, nodes, detach, onReady }) =>
-      runUp({ path, nodes, detach, onLine: (text) => err(`up: ${text}`), onReady }),
+    up: (request) => runUp({ ...request, onLine: (text) => err(`up: ${text}`) }),
     down: (path) => runDown({ path, onLine: (text) => err(text) }),
     findTour,
+    machine: createMachine(host),
   };
 }
 

@@ -1,4 +1,4 @@
-/** The one program: roles that `up` starts, and the command line for people. */
+/** The one program: roles that `up` and the tour start, and the command line for people. */
 import { HoldfastError } from '#api/mod.ts';
 import { EXIT_CODES, formatError } from '#cli/mod.ts';
 import { flushCompileCache } from 'node:module';
@@ -10,6 +10,7 @@ const ROLES: Readonly<Record<string, () => Promise<Role>>> = {
   controller: async () => (await import('./controller.ts')).runController,
   node: async () => (await import('./node.ts')).runNode,
   engine: async () => (await import('./engine.ts')).runEngine,
+  database: async () => (await import('./database-process.ts')).runDatabase,
 };
 
 const [name = '', ...rest] = process.argv.slice(2);

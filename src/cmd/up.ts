@@ -32,8 +32,13 @@ export interface UpOptions {
   readonly nodes?: number | undefined;
   readonly detach: boolean;
   readonly onLine: (text: string) => void;
-  /** Runs when everything answers; what it throws stops the cluster again. */
-  readonly onReady: (host: Host, directory: ClusterDirectory) => Promise<void>;
+  /**
+   * Runs when everything answers. An exit code, and what it throws, stops the cluster again; a
+   * detached one is left running whatever it answers.
+   */
+  readonly onReady: () => Promise<number | undefined>;
+  /** Runs before anything is stopped. */
+  readonly onStopping?: (() => Promise<void>) | undefined;
 }
 
 const READY_MS = 60_000;
@@ -46,11 +51,14 @@ export async function runUp(options: UpOptions): Promise<number> {
   const host = createNodeHost();
   const directory = layOut(options.path);
   if (options.detach) return startDetached(options, directory, host);
+  const roles: SupervisedProcess[] = [];
+  // Before anything is made: from here on a signal ends in order.
+  const stopSignal = waitForStopSignal(roles, options.onLine);
   const { lock, nodes } = await prepare(host, directory, options.nodes);
   try {
     const start = (await processStart(process.pid)) ?? '';
     writeFileSync(directory.upPidFile, JSON.stringify({ pid: process.pid, start }));
-    return await runCluster(options, host, directory, nodes);
+    return await runCluster(options, host, directory, nodes, roles, stopSignal);
   } finally {
     await sweepRunDir(directory.runDir);
     await lock.release();
@@ -161,6 +169,8 @@ async function runCluster(
   host: Host,
   directory: ClusterDirectory,
   nodes: readonly string[],
+  roles: SupervisedProcess[],
+  stopSignal: Promise<number>,
 ): Promise<number> {
   const { onLine } = options;
   const shared = ['--cluster-dir', directory.path, '--run-dir', directory.runDir];
@@ -175,7 +185,7 @@ async function runCluster(
     });
   const controller = role('controller', ['controller', ...shared]);
   const agents = nodes.map((node) => role(node, ['node', ...shared, '--node', node]));
-  const stopSignal = waitForStopSignal([controller, ...agents], onLine);
+  roles.push(controller, ...agents);
   const client = new RpcClient<ControllerMethods>({
     net: host.net,
     clock: host.clock,
@@ -185,15 +195,17 @@ async function runCluster(
   try {
     await controller.start();
     for (const agent of agents) await agent.start();
-    await Promise.race([
-      waitUntilReady(host, directory, client, controller, agents),
-      stopSignal.then(() => {
-        throw new HoldfastError('aborted', 'Stopped while starting');
-      }),
-    ]);
-    const ready = options.onReady(host, directory);
-    exitCode = await Promise.race([ready.then(() => stopSignal), stopSignal]);
+    const isStopping = { current: false };
+    const stopped = stopSignal.then(() => {
+      isStopping.current = true;
+      throw new HoldfastError('aborted', 'Stopped while starting');
+    });
+    const ready = waitUntilReady(host, directory, client, controller, agents, isStopping);
+    await Promise.race([ready, stopped]);
+    const done = options.onReady();
+    exitCode = await Promise.race([done.then((code) => code ?? stopSignal), stopSignal]);
   } finally {
+    await options.onStopping?.();
     onLine('stopping: detaching volumes, then engines and nodes');
     await stopAll(client, controller, agents, onLine);
     client.close();
@@ -231,6 +243,7 @@ async function waitUntilReady(
   controllerClient: RpcClient<ControllerMethods>,
   controller: SupervisedProcess,
   agents: readonly SupervisedProcess[],
+  isStopping: { readonly current: boolean },
 ): Promise<void> {
   const { net, clock } = host;
   const deadlineMs = clock.monotonicMs() + READY_MS;
@@ -250,7 +263,7 @@ async function waitUntilReady(
     ),
   ]);
   try {
-    while (waiting.size > 0) {
+    while (waiting.size > 0 && !isStopping.current) {
       for (const [role, ask] of waiting) {
         if (await answers(ask)) waiting.delete(role);
         else if (role.fastFailures >= FAST_FAILURES_MAX) throw notStarting(role);
@@ -263,6 +276,7 @@ async function waitUntilReady(
     // Engines that start slowly are no reason to stop: `get nodes` shows them.
     while (
       clock.monotonicMs() < deadlineMs &&
+      !isStopping.current &&
       !(await answers(() => allNodesReady(controllerClient)))
     ) {
       await clock.sleep(100);
@@ -352,7 +366,7 @@ async function startDetached(
       }
       if (await answers(() => allNodesReady(client))) {
         child.unref();
-        await options.onReady(host, directory);
+        await options.onReady();
         return 0;
       }
       await host.clock.sleep(100);

@@ -1,0 +1,101 @@
+/** The voice of the tour: numbered steps with times, and commands as a user types them. */
+import { HoldfastError } from '#api/mod.ts';
+import type { Clock } from '#host/mod.ts';
+import pc from 'picocolors';
+import type { CliContext } from '../context.ts';
+import { EXIT_NOT_WELL, EXIT_OK } from '../exit-codes.ts';
+import { runCli } from '../main.ts';
+
+const WIDTH = 96;
+
+export class Guide {
+  readonly context: CliContext;
+  readonly clusterPath: string;
+  readonly #signal: AbortSignal;
+  readonly #startMs: number;
+  #steps = 0;
+
+  /** Everything that waits ends with `aborted` when the signal fires. */
+  constructor(context: CliContext, clusterPath: string, signal: AbortSignal) {
+    const clock = abortable(context.host.clock, signal);
+    this.context = { ...context, host: { ...context.host, clock } };
+    this.clusterPath = clusterPath;
+    this.#signal = signal;
+    this.#startMs = clock.monotonicMs();
+  }
+
+  get clock(): Clock {
+    return this.context.host.clock;
+  }
+
+  step(title: string, why: string): void {
+    this.#signal.throwIfAborted();
+    this.#steps += 1;
+    const seconds = `${this.elapsedSeconds()} s`;
+    const head = `${String(this.#steps).padStart(2)}. ${title}`;
+    this.context.out(`\n${pc.bold(head)}${seconds.padStart(Math.max(2, WIDTH - head.length))}`);
+    this.say(why);
+  }
+
+  elapsedSeconds(): string {
+    return ((this.clock.monotonicMs() - this.#startMs) / 1000).toFixed(1);
+  }
+
+  say(text: string): void {
+    for (const line of wrap(text, WIDTH - 4)) this.context.out(`    ${line}`);
+  }
+
+  /** What was found, to stand out from what is told. */
+  result(text: string): void {
+    const [first = '', ...more] = wrap(text, WIDTH - 6);
+    this.context.out(`  ${pc.green('✓')} ${first}`);
+    for (const line of more) this.context.out(`    ${line}`);
+  }
+
+  showCommand(text: string): void {
+    this.context.out(`    ${pc.cyan(`$ ${text}`)}`);
+  }
+
+  /** Runs a command of ours in this process; one that says "not well" has still answered. */
+  async run(...args: string[]): Promise<void> {
+    this.#signal.throwIfAborted();
+    this.showCommand(`bin/holdfast ${args.join(' ')}`);
+    const code = await runCli(this.#quoted(), args);
+    if (code === EXIT_OK || code === EXIT_NOT_WELL) return;
+    throw new HoldfastError('aborted', 'A command of the tour failed', {
+      details: { command: `holdfast ${args.join(' ')}`, exitCode: code },
+    });
+  }
+
+  #quoted(): CliContext {
+    const quote = (text: string): void => {
+      if (this.#signal.aborted) return;
+      for (const line of text.split('\n')) this.context.out(`      ${line}`.trimEnd());
+    };
+    const env = { ...this.context.env, HOLDFAST_CLUSTER: this.clusterPath };
+    return { ...this.context, env, out: quote, err: quote, isTerminal: false };
+  }
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(/\s+/)) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = '';
+    }
+    line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
+
+function abortable(clock: Clock, signal: AbortSignal): Clock {
+  return {
+    monotonicMs: () => clock.monotonicMs(),
+    wallMs: () => clock.wallMs(),
+    sleep: (ms, own) => clock.sleep(ms, own ? AbortSignal.any([own, signal]) : signal),
+    after: (ms, fn) => clock.after(ms, fn),
+    defer: (fn) => clock.defer(fn),
+  };
+}
