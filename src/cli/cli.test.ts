@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { CONTROLLER_CHECKS } from '#api/checks/mod.ts';
 import type { ControllerMethods } from '#api/mod.ts';
 import { ERROR_CODES, HoldfastError } from '#api/mod.ts';
 import { createControllerHandlers } from '#control/operator/mod.ts';
@@ -71,7 +72,7 @@ async function withCli(
       fleet.host.net,
       layOut('/srv/w/.holdfast').controllerAddress,
       createControllerHandlers(fleet.operator, info),
-      { clock: fleet.host.clock, log: fleet.host.log },
+      { clock: fleet.host.clock, log: fleet.host.log, checks: CONTROLLER_CHECKS },
     );
     await action(cli, fleet);
     await server.close();

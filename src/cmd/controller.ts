@@ -8,6 +8,7 @@ import {
   type NodeMethods,
   type VoteMethods,
 } from '#api/mod.ts';
+import { CONTROLLER_CHECKS, VOTE_CHECKS } from '#api/checks/mod.ts';
 import { API_VERSION } from '#api/kinds/mod.ts';
 import type { DiskPool, StorageNode } from '#api/kinds/mod.ts';
 import { layOut } from '#cli/mod.ts';
@@ -66,7 +67,12 @@ export async function runController(args: readonly string[]): Promise<void> {
     host.net,
     `unix:${runDir}/controller.sock`,
     handlers,
-    { clock: host.clock, log: host.log, connectionsMax: 512 },
+    {
+      clock: host.clock,
+      log: host.log,
+      checks: { ...CONTROLLER_CHECKS, ...VOTE_CHECKS },
+      connectionsMax: 512,
+    },
   );
   host.log.info('controller serves', { cluster, address: server.address });
   process.once('SIGTERM', () => void stop());

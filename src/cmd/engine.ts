@@ -1,4 +1,5 @@
 /** Role `engine`: one per node, the data path. Composition only. */
+import { ENGINE_CHECKS } from '#api/checks/mod.ts';
 import { Engine, VolumeService, type VolumeRunner, type VolumeSettings } from '#data/engine/mod.ts';
 import { createNodeHost, NodeFuseMounts } from '#host/node/mod.ts';
 import { serveRpc } from '#rpc/mod.ts';
@@ -26,7 +27,10 @@ export async function runEngine(args: readonly string[]): Promise<void> {
     onStop: () => setImmediate(() => process.exit(0)),
   });
   await engine.start();
-  await serveRpc(host.net, options.engineAddress, engine.handlers, host);
+  await serveRpc(host.net, options.engineAddress, engine.handlers, {
+    ...host,
+    checks: ENGINE_CHECKS,
+  });
   process.once('SIGTERM', () => {
     void engine.stop().then(async () => {
       await lock.release();

@@ -1,4 +1,5 @@
 /** Role `node`: one per node; supervises the engine and mounts. It holds no data path. */
+import { NODE_CHECKS } from '#api/checks/mod.ts';
 import type { Handlers, NodeMethods } from '#api/mod.ts';
 import { VolumeMounts } from '#control/mounts/mod.ts';
 import { createNodeHost, NodeFuseMounts } from '#host/node/mod.ts';
@@ -34,7 +35,7 @@ export async function runNode(args: readonly string[]): Promise<void> {
     'node.expand': ({ path }) => mounts.expand(path),
   };
   await engine.start();
-  await serveRpc(host.net, options.nodeAddress, handlers, host);
+  await serveRpc(host.net, options.nodeAddress, handlers, { ...host, checks: NODE_CHECKS });
   process.once('SIGTERM', () => {
     void engine.stop(ENGINE_STOP_MS).then(() => process.exit(0));
   });

@@ -193,7 +193,7 @@ class ClientSession {
   #onBytes(bytes: Uint8Array): void {
     if (this.#ended !== null) return;
     try {
-      for (const value of this.#decoder.push(bytes)) this.#onMessage(asRecord(value));
+      this.#decoder.push(bytes, (value) => this.#onMessage(asRecord(value)));
     } catch (error) {
       if (!HoldfastError.is(error)) throw error;
       this.close(error);

@@ -15,9 +15,11 @@ import {
   type ErrorCode,
   type ErrorDetails,
 } from '#api/mod.ts';
-import { concatBytes, decodeText, encodeText, viewOf } from '#lib/mod.ts';
+import { decodeText, EMPTY_BYTES, encodeText, viewOf } from '#lib/mod.ts';
 
 export const FRAME_BODY_BYTES_MAX = 8 * 1024 * 1024;
+/** Of a peer that has not said hello. */
+export const HELLO_BYTES_MAX = 1024;
 const HEADER_BYTES = 4;
 const ERROR_KEY = '$holdfastError';
 const KNOWN_CODES: ReadonlySet<string> = new Set(ERROR_CODES);
@@ -71,38 +73,55 @@ export function encodeFrame(value: unknown): Uint8Array[] {
 
 /** Cuts a stream into frames. After a violation it must not be fed again. */
 export class FrameDecoder {
-  #chunks: Uint8Array[] = [];
+  /** Longer bodies are a violation, before anything of them is kept. May change between frames. */
+  bodyBytesMax: number;
+  #buffer: Uint8Array = EMPTY_BYTES;
   #haveBytes = 0;
-  /**
-   * Joining the chunks is worth it only from here on: a large frame is copied once, not per chunk.
-   */
-  #wantBytes = HEADER_BYTES;
 
-  /** Copies what it keeps. Throws `protocol-violation`. */
-  push(bytes: Uint8Array): unknown[] {
-    this.#chunks.push(new Uint8Array(bytes));
-    this.#haveBytes += bytes.byteLength;
-    if (this.#haveBytes < this.#wantBytes) return [];
-    const all = concatBytes(this.#chunks);
-    const values: unknown[] = [];
+  constructor(bodyBytesMax = FRAME_BODY_BYTES_MAX) {
+    this.bodyBytesMax = bodyBytesMax;
+  }
+
+  /** Copies what it keeps, gives whole values to `take`. Throws `protocol-violation`. */
+  push(bytes: Uint8Array, take: (value: unknown) => void): void {
+    this.#append(bytes);
     let at = 0;
-    this.#wantBytes = HEADER_BYTES;
-    while (all.byteLength - at >= HEADER_BYTES) {
-      const length = viewOf(all).getUint32(at);
-      if (length === 0 || length > FRAME_BODY_BYTES_MAX) {
-        throw new HoldfastError('protocol-violation', 'RPC frame has an impossible length', {
-          details: { length },
-        });
-      }
-      this.#wantBytes = HEADER_BYTES + length;
-      if (all.byteLength - at < this.#wantBytes) break;
-      values.push(parseBody(all.subarray(at + HEADER_BYTES, at + this.#wantBytes)));
-      at += this.#wantBytes;
-      this.#wantBytes = HEADER_BYTES;
+    for (;;) {
+      const length = this.#lengthAt(at);
+      if (length === undefined || this.#haveBytes - at < HEADER_BYTES + length) break;
+      take(parseBody(this.#buffer.subarray(at + HEADER_BYTES, at + HEADER_BYTES + length)));
+      at += HEADER_BYTES + length;
     }
-    this.#chunks = [all.subarray(at)];
-    this.#haveBytes = all.byteLength - at;
-    return values;
+    this.#drop(at);
+  }
+
+  /** Undefined while the header is not there yet. */
+  #lengthAt(at: number): number | undefined {
+    if (this.#haveBytes - at < HEADER_BYTES) return undefined;
+    const length = viewOf(this.#buffer).getUint32(at);
+    if (length > 0 && length <= this.bodyBytesMax) return length;
+    throw new HoldfastError('protocol-violation', 'RPC frame has an impossible length', {
+      details: { length, bytesMax: this.bodyBytesMax },
+    });
+  }
+
+  /** Grows by doubling, with what has come: never with what a header announces. */
+  #append(bytes: Uint8Array): void {
+    const needBytes = this.#haveBytes + bytes.byteLength;
+    if (needBytes > this.#buffer.byteLength) {
+      const larger = new Uint8Array(Math.max(needBytes, 2 * this.#haveBytes));
+      larger.set(this.#buffer.subarray(0, this.#haveBytes));
+      this.#buffer = larger;
+    }
+    this.#buffer.set(bytes, this.#haveBytes);
+    this.#haveBytes = needBytes;
+  }
+
+  #drop(countBytes: number): void {
+    if (countBytes === 0) return;
+    const rest = this.#buffer.slice(countBytes, this.#haveBytes);
+    this.#buffer = rest;
+    this.#haveBytes = rest.byteLength;
   }
 }
 

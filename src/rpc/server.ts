@@ -1,12 +1,21 @@
 import { HoldfastError, type AddressText, type Handlers } from '#api/mod.ts';
+import type { Check, Checks } from '#api/checks/mod.ts';
 import type { Clock, Conn, Log, Net, Timer } from '#host/mod.ts';
 import { formatAddress, parseAddress } from './address.ts';
-import { asRecord, encodeFrame, FrameDecoder } from './frame.ts';
+import {
+  asRecord,
+  encodeFrame,
+  FRAME_BODY_BYTES_MAX,
+  FrameDecoder,
+  HELLO_BYTES_MAX,
+} from './frame.ts';
 import { RPC_PROTOCOL, RPC_VERSION } from './version.ts';
 
-export interface RpcServerOptions {
+export interface RpcServerOptions<Table> {
   readonly clock: Clock;
   readonly log: Log;
+  /** Run before the handler: what they throw is the answer. */
+  readonly checks: Checks<Table>;
   /** Further connections are closed at once. */
   readonly connectionsMax?: number;
   /** Calls in flight on one connection; further ones are answered with `refused`. */
@@ -22,7 +31,21 @@ export interface RpcServer {
   close(): Promise<void>;
 }
 
-type AnyHandler = (params: unknown) => Promise<unknown>;
+interface AnyMethod {
+  readonly check: Check<unknown>;
+  readonly handler: (params: unknown) => Promise<unknown>;
+}
+
+type Methods = ReadonlyMap<string, AnyMethod>;
+
+function methodsOf<Table>(handlers: Handlers<Table>, checks: Checks<Table>): Methods {
+  const methods = new Map<string, AnyMethod>();
+  for (const name of Object.keys(handlers) as (keyof Table & string)[]) {
+    const handler = handlers[name] as AnyMethod['handler'];
+    methods.set(name, { check: checks[name], handler });
+  }
+  return methods;
+}
 
 /**
  * Answers calls at `address` until closed. A handler that throws a HoldfastError answers with it;
@@ -32,9 +55,9 @@ export async function serveRpc<Table>(
   net: Net,
   address: AddressText,
   handlers: Handlers<Table>,
-  options: RpcServerOptions,
+  options: RpcServerOptions<Table>,
 ): Promise<RpcServer> {
-  const table = handlers as unknown as Readonly<Record<string, AnyHandler>>;
+  const methods = methodsOf(handlers, options.checks);
   const connectionsMax = options.connectionsMax ?? 64;
   const sessions = new Set<ServerSession>();
   const listener = await net.listen(parseAddress(address), (conn) => {
@@ -43,7 +66,7 @@ export async function serveRpc<Table>(
       conn.close();
       return;
     }
-    const session = new ServerSession(conn, table, options, () => sessions.delete(session));
+    const session = new ServerSession(conn, methods, options, () => sessions.delete(session));
     sessions.add(session);
     session.start();
   });
@@ -56,25 +79,22 @@ export async function serveRpc<Table>(
   };
 }
 
+type SessionOptions = Omit<RpcServerOptions<unknown>, 'checks'>;
+
 class ServerSession {
   readonly #conn: Conn;
-  readonly #table: Readonly<Record<string, AnyHandler>>;
-  readonly #options: RpcServerOptions;
+  readonly #methods: Methods;
+  readonly #options: SessionOptions;
   readonly #onEnd: () => void;
-  readonly #decoder = new FrameDecoder();
+  readonly #decoder = new FrameDecoder(HELLO_BYTES_MAX);
   readonly #helloTimer: Timer;
   #greeted = false;
   #ended = false;
   #callsInFlight = 0;
 
-  constructor(
-    conn: Conn,
-    table: Readonly<Record<string, AnyHandler>>,
-    options: RpcServerOptions,
-    onEnd: () => void,
-  ) {
+  constructor(conn: Conn, methods: Methods, options: SessionOptions, onEnd: () => void) {
     this.#conn = conn;
-    this.#table = table;
+    this.#methods = methods;
     this.#options = options;
     this.#onEnd = onEnd;
     this.#helloTimer = options.clock.after(options.helloTimeoutMs ?? 10_000, () => {
@@ -85,6 +105,7 @@ class ServerSession {
   start(): void {
     this.#conn.start({
       onBytes: (bytes) => this.#onBytes(bytes),
+      onDrain: () => this.#conn.resume(),
       onClose: () => this.#end(),
     });
   }
@@ -104,7 +125,7 @@ class ServerSession {
   #onBytes(bytes: Uint8Array): void {
     if (this.#ended) return;
     try {
-      for (const value of this.#decoder.push(bytes)) this.#onMessage(asRecord(value));
+      this.#decoder.push(bytes, (value) => this.#onMessage(asRecord(value)));
     } catch (error) {
       if (!HoldfastError.is(error)) throw error;
       this.#options.log.warn('RPC connection closed: bad frame', {
@@ -124,6 +145,7 @@ class ServerSession {
         });
       }
       this.#greeted = true;
+      this.#decoder.bodyBytesMax = FRAME_BODY_BYTES_MAX;
       this.#helloTimer.cancel();
       this.#send({ hello: RPC_PROTOCOL, version: RPC_VERSION });
       return;
@@ -136,11 +158,16 @@ class ServerSession {
   }
 
   async #answer(id: number, method: string, params: unknown): Promise<void> {
-    const handler = Object.hasOwn(this.#table, method) ? this.#table[method] : undefined;
-    if (handler === undefined) {
+    const known = this.#methods.get(method);
+    if (known === undefined) {
       this.#send({
         id,
-        error: new HoldfastError('unsupported', 'Method is unknown', { details: { method } }),
+        error: new HoldfastError('unsupported', 'Method is unknown', {
+          details: {
+            method: method.slice(0, 80),
+            remedy: 'Compare the versions of both processes',
+          },
+        }),
       });
       return;
     }
@@ -153,7 +180,7 @@ class ServerSession {
     }
     this.#callsInFlight += 1;
     try {
-      const result = await handler(params);
+      const result = await known.handler(known.check(params, ''));
       this.#send({ id, result: result ?? null });
     } catch (error) {
       if (!HoldfastError.is(error)) throw error;
@@ -165,6 +192,7 @@ class ServerSession {
 
   #send(message: Readonly<Record<string, unknown>>): void {
     if (this.#ended) return;
-    this.#conn.write(encodeFrame(message));
+    // Who does not fetch answers is not asked for more calls: the queue stays bounded.
+    if (!this.#conn.write(encodeFrame(message))) this.#conn.pause();
   }
 }

@@ -2,8 +2,9 @@
  * The attachments of this engine, remembered durably: an engine that was killed serves them again
  * before anyone asks, and a volume that moved meanwhile is left alone (volume-service.ts "resume").
  */
-import { type AttachSpec, isId, type VolumeId } from '#api/mod.ts';
-import { readWholeFile, replaceWholeFile, type Disk } from '#host/mod.ts';
+import { type AttachSpec, HoldfastError, isId, type VolumeId } from '#api/mod.ts';
+import { ENGINE_CHECKS } from '#api/checks/mod.ts';
+import { readWholeFile, replaceWholeFile, type Disk, type Log } from '#host/mod.ts';
 import { decodeText, encodeText } from '#lib/mod.ts';
 
 const SUFFIX = '.attachment.json';
@@ -11,9 +12,11 @@ const SUFFIX = '.attachment.json';
 export class AttachmentStore {
   readonly #disk: Disk;
   readonly #directory: string;
+  readonly #log: Log;
 
-  constructor(disk: Disk, directory: string) {
+  constructor(disk: Disk, directory: string, log: Log) {
     this.#disk = disk;
+    this.#log = log;
     this.#directory = directory;
   }
 
@@ -41,6 +44,12 @@ export class AttachmentStore {
   async #read(name: string): Promise<AttachSpec | undefined> {
     const bytes = await readWholeFile(this.#disk, `${this.#directory}/${name}`);
     if (bytes === undefined || !isId(name.slice(0, -SUFFIX.length))) return undefined;
-    return JSON.parse(decodeText(bytes)) as AttachSpec;
+    try {
+      return ENGINE_CHECKS['volume.attach'](JSON.parse(decodeText(bytes)), '');
+    } catch (error) {
+      if (!HoldfastError.is(error) && !(error instanceof SyntaxError)) throw error;
+      this.#log.error('Attachment cannot be read: the controller will ask for it', { name, error });
+      return undefined;
+    }
   }
 }

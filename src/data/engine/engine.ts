@@ -66,7 +66,7 @@ export class Engine {
     const { host, cluster, stateDirectory } = options;
     this.#pools = new PoolRegistry(host, cluster, `${stateDirectory}/pools.json`);
     this.#replicas = new ReplicaHost(host);
-    this.#store = new AttachmentStore(host.disk, `${stateDirectory}/attachments`);
+    this.#store = new AttachmentStore(host.disk, `${stateDirectory}/attachments`, host.log);
   }
 
   /** Opens what was here before, and serves the volumes that were attached here. */

@@ -11,9 +11,17 @@ import {
   type ReplicaId,
   type ReplicaReport,
 } from '#api/mod.ts';
+import { id, listOf, path, shape } from '#api/checks/mod.ts';
 import { openFilePool, type ReplicaSummary, type StorePool } from '#data/store/mod.ts';
 import { readWholeFile, replaceWholeFile, type Host } from '#host/mod.ts';
 import { decodeText, encodeText, KeyedMutex } from '#lib/mod.ts';
+
+interface KnownPool {
+  readonly pool: PoolId;
+  readonly directory: string;
+}
+
+const checkPools = listOf(shape<KnownPool>({ pool: id<PoolId>(), directory: path }), 1_000);
 
 interface Entry {
   readonly pool: PoolId;
@@ -39,13 +47,23 @@ export class PoolRegistry {
   async load(): Promise<void> {
     const bytes = await readWholeFile(this.#host.disk, this.#file);
     if (bytes === undefined) return;
-    const pools = JSON.parse(decodeText(bytes)) as { pool: PoolId; directory: string }[];
-    for (const { pool, directory } of pools) {
+    for (const { pool, directory } of this.#parse(bytes)) {
       await this.#mutex
         .run(pool, () => this.#open(pool, directory, false))
         .catch((error: unknown) => {
           this.#host.log.error('Pool did not open', { pool, directory, error });
         });
+    }
+  }
+
+  /** What cannot be read is asked for again by the controller, pool by pool. */
+  #parse(bytes: Uint8Array): readonly KnownPool[] {
+    try {
+      return checkPools(JSON.parse(decodeText(bytes)), '');
+    } catch (error) {
+      if (!Failure.is(error) && !(error instanceof SyntaxError)) throw error;
+      this.#host.log.error('List of pools cannot be read', { path: this.#file, error });
+      return [];
     }
   }
 

@@ -1,0 +1,165 @@
+/**
+ * The checks of every call between our processes: a server of calls runs them before its handler,
+ * so that a handler has what its type says. `invalid-argument` names field, value and remedy.
+ */
+import type { ControllerMethods, ObjectName } from '../controller-rpc.ts';
+import type {
+  AttachSpec,
+  EngineMethods,
+  NodeMethods,
+  ParamsOf,
+  ReplicaPlace,
+  VoteMethods,
+} from '../engine-rpc.ts';
+import type {
+  ClusterId,
+  Incarnation,
+  NodeId,
+  PoolId,
+  ReplicaId,
+  SnapshotId,
+  VolumeId,
+  VoterId,
+} from '../ids.ts';
+import type { MembershipRecord, RecordMember, RecordPosition } from '../membership.ts';
+import type { ReplicaIdentity } from '../replica-values.ts';
+import {
+  anyMap,
+  anything,
+  type Check,
+  count,
+  flag,
+  id,
+  listOf,
+  nullOr,
+  oneOf,
+  optional,
+  path,
+  shape,
+  text,
+} from './check.ts';
+
+export type { Check } from './check.ts';
+export { id, listOf, path, shape, text } from './check.ts';
+
+/** One check for each method of a table of calls. */
+export type Checks<Table> = {
+  readonly [Name in keyof Table]: Check<ParamsOf<Table, Name>>;
+};
+
+const REPLICAS_MAX = 16;
+/** More than a frame of 8 MiB can hold of what has a name. */
+const OBJECTS_MAX = 65_536;
+
+const volume = id<VolumeId>();
+const replica = id<ReplicaId>();
+const pool = id<PoolId>();
+const snapshot = id<SnapshotId>();
+const claim = text(320);
+const nothing = shape<Record<string, never>>({});
+
+const identity = shape<ReplicaIdentity>({
+  cluster: id<ClusterId>(),
+  volume,
+  replica,
+  pool,
+  shard: count,
+  segmentBytes: count,
+  claim,
+});
+const place = shape<ReplicaPlace>({ replica, node: id<NodeId>(), pool, engine: text(256) });
+const places = listOf(place, REPLICAS_MAX);
+const attachSpec = shape<AttachSpec>({
+  cluster: id<ClusterId>(),
+  volume,
+  claim,
+  sizeBytes: count,
+  segmentBytes: count,
+  replicas: places,
+  isolation: oneOf('thread', 'shared'),
+  onQuorumLoss: oneOf('suspend', 'error'),
+  frontends: listOf(oneOf('nbd', 'fuse'), 2),
+  readOnly: flag,
+  snapshot: nullOr(snapshot),
+});
+const position = { epoch: count, seq: count };
+const voters = listOf(id<VoterId>(), REPLICAS_MAX + 1);
+const record = shape<MembershipRecord>({
+  ...position,
+  members: listOf(
+    shape<RecordMember>({ replica, incarnation: text(512) as Check<Incarnation> }),
+    REPLICAS_MAX,
+  ),
+  voters,
+  formerVoters: nullOr(voters),
+  closed: flag,
+  loss: count,
+  floor: shape<RecordPosition>(position),
+});
+
+export const ENGINE_CHECKS: Checks<EngineMethods> = {
+  'engine.describe': nothing,
+  'pool.ensure': shape({ pool, directory: path, create: flag }),
+  'replica.create': shape({
+    pool,
+    identity,
+    sizeBytes: count,
+    founders: nullOr(listOf(replica, REPLICAS_MAX)),
+    cloneOf: nullOr(shape({ replica, snapshot })),
+  }),
+  'replica.delete': shape({ replica }),
+  'replica.describe': shape({ replica }),
+  'replica.scrub': shape({ replica, budgetBlocks: count }),
+  'volume.attach': attachSpec,
+  'volume.detach': shape({ volume }),
+  'volume.describe': shape({ volume }),
+  'volume.setReplicas': shape({ volume, replicas: places }),
+  'volume.createSnapshot': shape({ volume, snapshot }),
+  'volume.deleteSnapshot': shape({ volume, snapshot }),
+  'volume.grow': shape({ volume, sizeBytes: count }),
+  'volume.rebuild': shape({ volume, replica, full: flag }),
+  'volume.scrub': shape({ volume }),
+  'volume.trace': shape({ volume, timeoutMs: count }),
+  'engine.stop': nothing,
+};
+
+export const NODE_CHECKS: Checks<NodeMethods> = {
+  'node.describe': nothing,
+  'node.mount': shape({
+    volume,
+    device: path,
+    path,
+    fsType: oneOf('ext4', 'xfs'),
+    mayFormat: flag,
+    readOnly: flag,
+  }),
+  'node.unmount': shape({ volume, path }),
+  'node.expand': shape({ volume, path }),
+};
+
+export const VOTE_CHECKS: Checks<VoteMethods> = {
+  'vote.promise': shape({ volume, epoch: count, nexus: text(256) }),
+  'vote.commit': shape({ volume, record }),
+  'vote.confirm': shape({ volume, epoch: count }),
+};
+
+/** The kind is known to the handler, which lists the kinds there are. */
+const kind = text(80) as Check<ObjectName['kind']>;
+const name = text(1024);
+const namespace = optional(text(63));
+
+export const CONTROLLER_CHECKS: Checks<ControllerMethods> = {
+  'cluster.describe': nothing,
+  'object.get': shape({ kind, name, namespace }),
+  'object.list': shape({ kind, namespace }),
+  'object.apply': shape({ objects: listOf(anything, OBJECTS_MAX) }),
+  'object.create': shape({ object: anything }),
+  'object.patch': shape({ kind, name, namespace, patch: anyMap }),
+  'object.delete': shape({ kind, name, namespace }),
+  'cluster.where': shape({ kind: text(80), name, namespace }),
+  'cluster.explain': shape({ kind, name, namespace }),
+  'cluster.quiesce': shape({ timeoutMs: count }),
+  'volume.scrub': shape({ volume: text(63) }),
+  'volume.rebuild': shape({ volume: text(63), replica: text(63), full: flag }),
+  'volume.trace': shape({ volume: text(63), timeoutMs: count }),
+};
