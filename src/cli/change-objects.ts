@@ -2,8 +2,12 @@
 import type { AnyObject } from '#api/kinds/mod.ts';
 import { KINDS, parseKindName } from '#api/kinds/mod.ts';
 import { hasCode, HoldfastError } from '#api/mod.ts';
-import { parseManifest, parseManifestObjects, readWholeFile } from '#control/kube/mod.ts';
-import { decodeText } from '#lib/mod.ts';
+import {
+  MANIFEST_BYTES_MAX,
+  parseManifest,
+  parseManifestObjects,
+  readManifestFile,
+} from '#control/kube/mod.ts';
 import { resolve } from 'node:path/posix';
 import { withCluster } from './cluster-client.ts';
 import type { ClusterClient, ClusterOption } from './cluster-client.ts';
@@ -11,8 +15,6 @@ import type { CliContext } from './context.ts';
 import { EXIT_OK } from './exit-codes.ts';
 import { scopedName } from './read-objects.ts';
 import { waitFor } from './wait-for.ts';
-
-const MANIFEST_BYTES_MAX = 4 * 1024 * 1024;
 
 export interface ChangeOptions extends ClusterOption {
   readonly namespace?: string | undefined;
@@ -34,8 +36,12 @@ export async function runApply(context: CliContext, options: ChangeOptions): Pro
 
 async function readManifests(context: CliContext, options: ChangeOptions): Promise<AnyObject[]> {
   const values: unknown[] = [];
+  const { disk } = context.host;
   for (const name of options.filename ?? []) {
-    const text = name === '-' ? await context.readInput() : await readFile(context, name);
+    const text =
+      name === '-'
+        ? await context.readInput(MANIFEST_BYTES_MAX)
+        : await readManifestFile(disk, resolve(context.cwd, name));
     values.push(...parseManifest(text).map((value) => inNamespace(value, options.namespace)));
   }
   return parseManifestObjects(values);
@@ -43,26 +49,11 @@ async function readManifests(context: CliContext, options: ChangeOptions): Promi
 
 /** -n gives the namespace where an object names none. */
 function inNamespace(value: unknown, namespace: string | undefined): unknown {
-  const { kind, metadata } = (value ?? {}) as { kind?: unknown; metadata?: object };
+  const { kind, metadata } = (value ?? {}) as { kind?: unknown; metadata?: unknown };
   const isNamespaced = kind === 'PersistentVolumeClaim';
-  if (namespace === undefined || !isNamespaced || metadata === undefined) return value;
-  if ('namespace' in metadata) return value;
+  if (namespace === undefined || !isNamespaced) return value;
+  if (typeof metadata !== 'object' || metadata === null || 'namespace' in metadata) return value;
   return { ...(value as object), metadata: { ...metadata, namespace } };
-}
-
-async function readFile(context: CliContext, name: string): Promise<string> {
-  const path = resolve(context.cwd, name);
-  const stat = await context.host.disk.stat(path);
-  if (stat === undefined || stat.kind !== 'file' || stat.sizeBytes > MANIFEST_BYTES_MAX) {
-    throw new HoldfastError('invalid-argument', 'Manifest cannot be read', {
-      details: {
-        field: '--filename',
-        value: name,
-        remedy: 'Give a file of at most 4 MiB, or - for standard input',
-      },
-    });
-  }
-  return decodeText(await readWholeFile(context.host.disk, path));
 }
 
 export async function runDelete(

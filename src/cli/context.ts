@@ -14,8 +14,8 @@ export interface CliContext {
   readonly version: string;
   readonly nodeVersion: string;
   readonly userId: number;
-  /** Standard input, for `apply -f -`. */
-  readonly readInput: () => Promise<string>;
+  /** Standard input, for `apply -f -`; `invalid-argument` when it is longer. */
+  readonly readInput: (bytesMax: number) => Promise<string>;
   readonly up: (request: UpRequest) => Promise<number>;
   readonly down: (path: string) => Promise<number>;
   /** `tour`, where it is part of the build. */

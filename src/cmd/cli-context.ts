@@ -1,4 +1,5 @@
 /** Composes the command line with the real process. */
+import { HoldfastError } from '#api/mod.ts';
 import type { CliContext, ExtraCommand } from '#cli/mod.ts';
 import { runCli } from '#cli/mod.ts';
 import { createNodeHost } from '#host/node/mod.ts';
@@ -42,9 +43,17 @@ export function createContext(): CliContext {
   };
 }
 
-async function readInput(): Promise<string> {
+async function readInput(bytesMax: number): Promise<string> {
   const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  let bytes = 0;
+  for await (const chunk of process.stdin) {
+    chunks.push(chunk as Buffer);
+    bytes += (chunk as Buffer).byteLength;
+    if (bytes <= bytesMax) continue;
+    throw new HoldfastError('invalid-argument', 'Standard input is too long', {
+      details: { field: '--filename', value: '-', remedy: `Give at most ${bytesMax} bytes` },
+    });
+  }
   return Buffer.concat(chunks).toString('utf8');
 }
 

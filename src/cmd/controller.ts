@@ -19,13 +19,12 @@ import {
   ObjectFiles,
   parseManifest,
   parseManifestObjects,
-  readWholeFile,
+  readManifestFile,
 } from '#control/kube/mod.ts';
 import type { ControllerInfo, NodeAccess } from '#control/operator/mod.ts';
 import { createControllerHandlers, createVoteHandlers, Operator } from '#control/operator/mod.ts';
 import type { Host } from '#host/mod.ts';
 import { createNodeHost } from '#host/node/mod.ts';
-import { decodeText } from '#lib/mod.ts';
 import { RpcClient, serveRpc } from '#rpc/mod.ts';
 import { parseArgs } from 'node:util';
 import { readClusterFile } from './cluster-file.ts';
@@ -162,7 +161,7 @@ async function readManifests(
     if (!/\.ya?ml$|\.json$/.test(name)) continue;
     const path = `${directory}/${name}`;
     try {
-      const text = decodeText(await readWholeFile(host.disk, path));
+      const text = await readManifestFile(host.disk, path);
       for (const object of parseManifestObjects(parseManifest(text))) {
         const { namespace = '', name: objectName } = object.metadata;
         const identity = `${object.kind} ${namespace}/${objectName}`;

@@ -14,8 +14,40 @@ export function invalidObject(
 }
 
 function showValue(value: unknown): string {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? 'absent');
+  const text = typeof value === 'string' ? value : toText(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** Of what came from outside: it may be nested without end, or in itself. */
+function toText(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? 'absent';
+  } catch {
+    return Array.isArray(value) ? `a list of ${value.length}` : 'an object';
+  }
+}
+
+const DEPTH_MAX = 32;
+
+/** Before a schema looks: what a schema cannot say, or would pass over in silence. */
+export function refuseStructure(value: unknown, path: readonly string[] = []): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (path.length > DEPTH_MAX) {
+    const shown = formatPath(path.slice(0, 4));
+    throw invalidObject(
+      shown,
+      value,
+      'Object is nested too deep',
+      `Use at most ${DEPTH_MAX} levels`,
+    );
+  }
+  for (const key of Object.keys(value)) {
+    const inner = [...path, key];
+    if (key === '__proto__') {
+      throw invalidObject(formatPath(inner), '', 'Field name is not allowed', 'Remove the field');
+    }
+    refuseStructure((value as Record<string, unknown>)[key], inner);
+  }
 }
 
 /** The first problem that zod found, in our words. */
@@ -60,11 +92,16 @@ function remedyFor(issue: Issue): string {
     case 'too_small':
       return `Use at least ${issue.minimum}`;
     case 'too_big':
-      return `Use at most ${issue.maximum}`;
+      return `Use at most ${issue.maximum}${issue.origin === 'string' ? ' characters' : ''}`;
     default:
-      return 'Correct the value';
+      // Our own patterns say what must be.
+      return issue.message.startsWith(MUST_BE)
+        ? `Use ${issue.message.slice(MUST_BE.length)}`
+        : 'Correct the value';
   }
 }
+
+const MUST_BE = 'must be ';
 
 function formatPath(path: readonly string[]): string {
   let text = '';

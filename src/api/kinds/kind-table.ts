@@ -4,7 +4,7 @@ import { HoldfastError } from '../errors.ts';
 import { classBody, claimSpec } from './claim.ts';
 import type { Event, PersistentVolumeClaim, StorageClass } from './claim.ts';
 import { parseClassParameters, PROVISIONER } from './class-parameters.ts';
-import { describeIssue, invalidObject } from './invalid-object.ts';
+import { describeIssue, invalidObject, refuseStructure } from './invalid-object.ts';
 import { nodeSpec, poolSpec } from './node.ts';
 import type { DiskPool, StorageNode } from './node.ts';
 import { labelName, metaSchema, subdomainName } from './object-meta.ts';
@@ -169,6 +169,7 @@ export function parseObject(input: unknown): AnyObject {
   if (typeof input !== 'object' || input === null || Array.isArray(input)) {
     throw invalidObject('', input, 'Object is not a map', 'Give apiVersion, kind and metadata');
   }
+  refuseStructure(input);
   const { kind } = input as { kind?: unknown };
   if (!isKindName(kind)) {
     const remedy = `Use one of: ${KIND_NAMES.join(', ')}`;

@@ -176,7 +176,8 @@ describe('Bad input: objects', () => {
   });
 
   test('Names that would leave their directory are refused before a path is made', () => {
-    for (const name of ['../x', 'a/b', '', 'A', '-a', 'a_b', `${'a'.repeat(64)}`]) {
+    const names = ['../x', 'a/b', '', 'A', '-a', 'a_b', '.', '..', 'a\0b', 'a\n', 'ä', 'a\u200bb'];
+    for (const name of [...names, 'a'.repeat(64), '%2e%2e', 'a b', '__proto__']) {
       const pool = {
         apiVersion: 'holdfast.dev/v1alpha1',
         kind: 'DiskPool',
@@ -191,8 +192,15 @@ describe('Bad input: objects', () => {
     }
   });
 
-  test('A pool directory that is not absolute or climbs is refused', () => {
-    for (const directory of ['data', '/data/../etc', '']) {
+  test('A pool directory that is not absolute, climbs or holds a NUL is refused', () => {
+    for (const directory of [
+      'data',
+      '/data/../etc',
+      '',
+      '/a\0b',
+      '/a\nb',
+      `/${'a'.repeat(1024)}`,
+    ]) {
       const pool = {
         apiVersion: 'holdfast.dev/v1alpha1',
         kind: 'DiskPool',

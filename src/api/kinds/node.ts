@@ -1,7 +1,7 @@
 /** StorageNode and DiskPool: where replicas can live. */
 import { z } from 'zod';
 import type { ObjectMeta } from './object-meta.ts';
-import { labelName } from './object-meta.ts';
+import { absolutePath, labelName } from './object-meta.ts';
 import type { CommonStatus } from './volume.ts';
 
 export const nodeSpec = z.strictObject({
@@ -11,12 +11,7 @@ export const nodeSpec = z.strictObject({
 
 export const poolSpec = z.strictObject({
   nodeName: labelName,
-  directory: z
-    .string()
-    .max(1024, 'must be at most 1024 characters')
-    .refine((path) => path.startsWith('/') && !path.split('/').includes('..'), {
-      message: 'must be an absolute path without ..',
-    }),
+  directory: absolutePath,
   unschedulable: z.boolean().optional(),
 });
 

@@ -15,6 +15,15 @@ export const subdomainName = z
   .max(253, 'must be at most 253 characters')
   .regex(SUBDOMAIN, 'must be lower-case letters, digits, inner hyphens and inner dots');
 
+/** Of a directory on a node. No control characters: they go into mount options, logs and tables. */
+export const absolutePath = z
+  .string()
+  .max(1024, 'must be at most 1024 characters')
+  .refine(
+    (path) => path.startsWith('/') && !path.split('/').includes('..') && !/\p{Cc}/u.test(path),
+    { message: 'must be an absolute path without .. and control characters' },
+  );
+
 export const volumeSize = z.union([z.string(), z.number()]).check((context) => {
   const result = readVolumeSize(context.value);
   if (result.ok) return;

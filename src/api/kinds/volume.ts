@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { MembershipRecord } from '../membership.ts';
 import type { Condition } from './conditions.ts';
-import { labelName, segmentSize, subdomainName, volumeSize } from './object-meta.ts';
+import { absolutePath, labelName, segmentSize, subdomainName, volumeSize } from './object-meta.ts';
 import type { ObjectMeta } from './object-meta.ts';
 
 export const REPLICAS_MAX = 16;
@@ -12,13 +12,6 @@ export const isolation = z.enum(['thread', 'shared']);
 export const onQuorumLoss = z.enum(['suspend', 'error']);
 export const fsType = z.enum(['ext4', 'xfs']);
 export const frontendKind = z.enum(['nbd', 'fuse']);
-
-const absolutePath = z
-  .string()
-  .max(1024, 'must be at most 1024 characters')
-  .refine((path) => path.startsWith('/') && !path.split('/').includes('..'), {
-    message: 'must be an absolute path without ..',
-  });
 
 /** A replica's place, decided once by the scheduler and kept. */
 const placement = z.strictObject({

@@ -1,34 +1,10 @@
 import type { AnyObject, KindName, ObjectOf } from '#api/kinds/mod.ts';
-import { invalidObject, parseObject } from '#api/kinds/mod.ts';
+import { parseObject } from '#api/kinds/mod.ts';
 import { hasCode, HoldfastError } from '#api/mod.ts';
-import { parseAllDocuments } from 'yaml';
 import { formatKey, keyOf } from './client.ts';
 import type { KubeClient } from './client.ts';
 
 export type ApplyOutcome = 'created' | 'configured' | 'unchanged';
-
-/** Every document of a YAML stream (JSON is YAML). `invalid-object` names the line. */
-export function parseManifest(text: string): unknown[] {
-  const values: unknown[] = [];
-  for (const document of parseAllDocuments(text)) {
-    const problem = 'errors' in document ? document.errors[0] : undefined;
-    if (problem !== undefined) {
-      const line = problem.linePos?.[0].line ?? 0;
-      throw invalidObject(
-        '',
-        `line ${line}`,
-        'Manifest is not YAML',
-        problem.message.slice(0, 200),
-      );
-    }
-    const value = (document as { toJS(): unknown }).toJS();
-    if (value === null || value === undefined) continue;
-    const { kind, items } = value as { kind?: unknown; items?: unknown };
-    if (kind === 'List' && Array.isArray(items)) values.push(...(items as unknown[]));
-    else values.push(value);
-  }
-  return values;
-}
 
 /** All checked before any is applied; two of one kind and name are refused. */
 export function parseManifestObjects(values: readonly unknown[]): AnyObject[] {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Replica, Volume } from '#api/kinds/mod.ts';
+import type { PersistentVolumeClaim, Replica, Volume } from '#api/kinds/mod.ts';
 import { API_VERSION } from '#api/kinds/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
 import type { Host } from '#host/mod.ts';
@@ -295,6 +295,34 @@ describe('ObjectFiles', () => {
           Number(object.metadata.resourceVersion),
         );
         assert.ok((after ?? 0) > (before ?? 0));
+      })(),
+    );
+  });
+
+  test('A name that no file can have is refused, and nothing of it is kept', async () => {
+    const world = new SimWorld(4);
+    const host = world.addNode('a');
+    const claim = (name: string): PersistentVolumeClaim => ({
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { name, namespace: 'default' },
+      spec: { resources: { requests: { storage: '1Gi' } } },
+    });
+    await world.finish(
+      (async () => {
+        const cluster = await open(host);
+        const long = 'a'.repeat(239);
+        await assert.rejects(cluster.create('PersistentVolumeClaim', claim(long)), (error) => {
+          assert.ok(HoldfastError.is(error));
+          assert.equal(error.code, 'invalid-object');
+          assert.equal(error.details['path'], 'metadata.name');
+          assert.match(String(error.details['remedy']), /at most 238 characters/);
+          return true;
+        });
+        assert.deepEqual((await cluster.list('PersistentVolumeClaim')).items, []);
+        await cluster.create('PersistentVolumeClaim', claim(long.slice(1)));
+        const again = await open(host);
+        assert.equal((await again.list('PersistentVolumeClaim')).items.length, 1);
       })(),
     );
   });

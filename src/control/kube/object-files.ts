@@ -5,7 +5,7 @@
  * made anew, and with it an empty volume.
  */
 import type { AnyObject, KindName } from '#api/kinds/mod.ts';
-import { KIND_NAMES, parseObject } from '#api/kinds/mod.ts';
+import { invalidObject, KIND_NAMES, parseObject } from '#api/kinds/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
 import type { Disk } from '#host/mod.ts';
 import { decodeText, encodeText } from '#lib/mod.ts';
@@ -14,6 +14,7 @@ import { formatKey, keyOf } from './client.ts';
 
 const SUFFIX = '.yaml';
 const TEMPORARY_SUFFIX = '.new';
+const FILE_NAME_BYTES_MAX = 255 - `.${SUFFIX}${TEMPORARY_SUFFIX}`.length;
 
 export class ObjectFiles {
   readonly #disk: Disk;
@@ -40,6 +41,7 @@ export class ObjectFiles {
   }
 
   async save(object: AnyObject): Promise<void> {
+    refuseLongName(object);
     const directory = this.#directoryOf(object.kind);
     if (!this.#readyDirectories.has(directory)) {
       await this.#disk.makeDirectory(directory);
@@ -81,6 +83,15 @@ export class ObjectFiles {
     const file = namespace === undefined ? name : `${namespace}.${name}`;
     return `${this.#directoryOf(object.kind)}/${file}${SUFFIX}`;
   }
+}
+
+/** A file name has 255 bytes, and namespace, suffix and `.new` are part of it. */
+function refuseLongName(object: AnyObject): void {
+  const { name, namespace = '' } = object.metadata;
+  const nameMax = FILE_NAME_BYTES_MAX - namespace.length;
+  if (name.length <= nameMax) return;
+  const remedy = `Use at most ${nameMax} characters in this namespace`;
+  throw invalidObject('metadata.name', name, 'Name is too long for a file', remedy);
 }
 
 export async function readWholeFile(disk: Disk, path: string): Promise<Uint8Array> {
