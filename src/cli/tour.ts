@@ -41,7 +41,7 @@ export async function runTour(context: CliContext, args: readonly string[]): Pro
   introduce(guide, missing);
   const outcome = await settle(runStory(context, guide, new Story(guide, subject), stop));
   await cleanUp(context, path, guide, outcome.error);
-  if (outcome.error !== undefined) throw outcome.error;
+  if (outcome.error !== undefined) throw outcome.error as Error;
   if (outcome.value !== true) {
     context.out('\nStopped before its end.');
     return EXIT_CODES.aborted;

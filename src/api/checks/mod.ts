@@ -21,7 +21,7 @@ import type {
   VolumeId,
   VoterId,
 } from '../ids.ts';
-import type { MembershipRecord, RecordMember, RecordPosition } from '../membership.ts';
+import type { MembershipRecord, RecordMember, RecordPosition, VoterFloor } from '../membership.ts';
 import type { ReplicaIdentity } from '../replica-values.ts';
 import {
   anyMap,
@@ -95,6 +95,7 @@ const record = shape<MembershipRecord>({
   closed: flag,
   loss: count,
   floor: shape<RecordPosition>(position),
+  held: listOf(shape<VoterFloor>({ voter: id<VoterId>(), ...position }), REPLICAS_MAX + 1),
 });
 
 export const ENGINE_CHECKS: Checks<EngineMethods> = {

@@ -38,7 +38,7 @@ export class Writer {
     this.#isStopping = true;
     await Promise.all(this.#runs);
     this.#runs = [];
-    if (this.#error !== undefined) throw this.#error;
+    if (this.#error !== undefined) throw this.#error as Error;
   }
 
   /**
@@ -47,7 +47,7 @@ export class Writer {
    */
   async longestPauseMs(sinceMs: number): Promise<number> {
     while (this.#streams.some((stream) => stream.begunMs <= sinceMs)) {
-      if (this.#error !== undefined) throw this.#error;
+      if (this.#error !== undefined) throw this.#error as Error;
       if (this.#clock.monotonicMs() - sinceMs > GO_ON_MS_MAX) {
         throw new HoldfastError('timed-out', 'The writer does not go on');
       }
