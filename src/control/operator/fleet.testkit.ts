@@ -14,6 +14,7 @@ import type {
   PoolReport,
   ReplicaReport,
 } from '#api/mod.ts';
+import { type Check, ENGINE_CHECKS, NODE_CHECKS } from '#api/checks/mod.ts';
 import { GENERATION_ZERO, HoldfastError } from '#api/mod.ts';
 import { API_VERSION } from '#api/kinds/mod.ts';
 import { MemoryCluster } from '#control/kube/mod.ts';
@@ -33,6 +34,8 @@ export interface Fault {
 }
 
 type Params = Record<string, unknown>;
+
+const CHECKS: Readonly<Record<string, Check<unknown>>> = { ...ENGINE_CHECKS, ...NODE_CHECKS };
 
 export class FakeNode {
   readonly name: string;
@@ -66,6 +69,8 @@ export class FakeNode {
     if (fault !== undefined) fault.times -= 1;
     if (fault !== undefined && !fault.isApplied) throw new HoldfastError(fault.code, 'Planted');
     if (!method.endsWith('describe')) this.calls.push(method);
+    // As the real server does: what the operator sends must pass.
+    CHECKS[method]?.(params, '');
     const result = this.#act(method, params);
     if (fault !== undefined) throw new HoldfastError(fault.code, 'Planted', { effect: 'unknown' });
     return result;

@@ -263,7 +263,11 @@ export class PeerSession {
   #admit(hello: Hello): LocalMember | HoldfastError {
     if (hello.protocolMin > PROTOCOL_MAX || hello.protocolMax < PROTOCOL_MIN) {
       return new HoldfastError('unsupported', 'No protocol version in common', {
-        details: { protocolMin: PROTOCOL_MIN, protocolMax: PROTOCOL_MAX },
+        details: {
+          protocolMin: PROTOCOL_MIN,
+          protocolMax: PROTOCOL_MAX,
+          remedy: 'Run versions on both nodes that have one in common',
+        },
       });
     }
     if (hello.auth.scheme !== 'none') {
@@ -272,7 +276,7 @@ export class PeerSession {
     const replica = this.#options.lookup(hello.replica as ReplicaId);
     if (replica === undefined) {
       return new HoldfastError('not-found', 'No such replica here', {
-        details: { replica: hello.replica },
+        details: { replica: hello.replica, remedy: 'Check the node and pool of the replica' },
       });
     }
     const { identity } = replica.state();
@@ -282,7 +286,12 @@ export class PeerSession {
       identity.cluster !== hello.cluster
     ) {
       return new HoldfastError('wrong-identity', 'Replica belongs to another volume or cluster', {
-        details: { replica: hello.replica, volume: hello.volume, cluster: hello.cluster },
+        details: {
+          replica: hello.replica,
+          volume: hello.volume,
+          cluster: hello.cluster,
+          remedy: 'Check whose directory is mounted there',
+        },
       });
     }
     try {
