@@ -17,6 +17,7 @@ export type MemberPhase =
 export interface MemberStatus {
   readonly replica: ReplicaId;
   readonly phase: MemberPhase;
+  /** Since when it is in this phase: milliseconds since 1970. */
   readonly sinceMs: number;
   /** Why it is not in sync, in words that `explain` prints; empty when it is. */
   readonly reason: string;

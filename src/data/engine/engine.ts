@@ -121,11 +121,10 @@ export class Engine {
     },
     'volume.describe': ({ volume }) => this.#report(volume),
     'volume.setReplicas': async ({ volume, replicas }) => {
-      const attachment = this.#get(volume);
-      await attachment.runner.call('volume.replicas', { replicas });
-      const spec = { ...attachment.spec, replicas };
-      this.#attached.set(volume, { ...attachment, spec });
-      await this.#store.put(spec);
+      await this.#get(volume).runner.call('volume.replicas', { replicas });
+      await this.#noteChange(volume, { replicas });
+      // A local replica that was taken out of the volume is this engine's again.
+      await this.#openReplicas();
       return this.#report(volume);
     },
     'volume.createSnapshot': (params) =>
@@ -133,11 +132,8 @@ export class Engine {
     'volume.deleteSnapshot': (params) =>
       this.#get(params.volume).runner.call('volume.deleteSnapshot', params),
     'volume.grow': async (params) => {
-      const attachment = this.#get(params.volume);
-      const report = await attachment.runner.call('volume.grow', params);
-      const spec = { ...attachment.spec, sizeBytes: params.sizeBytes };
-      this.#attached.set(params.volume, { ...attachment, spec });
-      await this.#store.put(spec);
+      const report = await this.#get(params.volume).runner.call('volume.grow', params);
+      await this.#noteChange(params.volume, { sizeBytes: params.sizeBytes });
       return report;
     },
     'volume.rebuild': (params) => this.#get(params.volume).runner.call('volume.rebuild', params),
@@ -252,6 +248,19 @@ export class Engine {
     return this.#get(volume).runner.call('volume.report', {});
   }
 
+  /** What a running volume was changed to, for the next engine too. */
+  async #noteChange(
+    volume: VolumeId,
+    change: Partial<Pick<AttachSpec, 'replicas' | 'sizeBytes'>>,
+  ): Promise<void> {
+    const attachment = this.#get(volume);
+    const spec = { ...attachment.spec, ...change };
+    const has = spec.replicas.some(({ replica }) => replica === attachment.localReplica);
+    const localReplica = has ? attachment.localReplica : null;
+    this.#attached.set(volume, { ...attachment, spec, localReplica });
+    await this.#store.put(spec);
+  }
+
   async #attach(spec: AttachSpec, resume: boolean): Promise<AttachmentReport> {
     parseId('volume', spec.volume);
     await this.#mutex.run(spec.volume, async () => {
@@ -262,7 +271,7 @@ export class Engine {
         if (local !== null) await this.#replicas.release(local);
         const runner = this.#options.createRunner(
           this.#settings(spec, found?.summary.directory ?? null),
-          (error) => this.#onRunnerExit(spec, error),
+          (error) => this.#onRunnerExit(spec.volume, error),
         );
         this.#attached.set(spec.volume, { spec, runner, localReplica: local });
         return runner;
@@ -325,10 +334,12 @@ export class Engine {
   }
 
   /** One volume's thread died: the others do not notice, and it is served again. */
-  #onRunnerExit(spec: AttachSpec, error: Error): void {
-    if (!this.#attached.delete(spec.volume)) return;
-    this.#options.host.log.error('Volume thread ended', { volume: spec.volume, error });
-    void this.#resume(spec);
+  #onRunnerExit(volume: VolumeId, error: Error): void {
+    const attachment = this.#attached.get(volume);
+    if (!attachment) return;
+    this.#attached.delete(volume);
+    this.#options.host.log.error('Volume thread ended', { volume, error });
+    void this.#resume(attachment.spec);
   }
 }
 

@@ -68,12 +68,15 @@ export class VolumeService {
   readonly #frontendErrors = new Map<'nbd' | 'fuse', string>();
   #error: HoldfastError | null = null;
   #stopped = false;
+  /** As it is now: replicas and size change while it is attached. */
+  #spec: AttachSpec;
 
   constructor(settings: VolumeSettings, host: Host, fuseMounts: FuseMounts | null) {
     this.#settings = settings;
     this.#host = host;
     this.#fuseMounts = fuseMounts;
     const { spec } = settings;
+    this.#spec = spec;
     this.#replicas = new ReplicaHost(host);
     this.#addresses = new PeerAddresses(host.net, host.clock, spec.replicas);
     this.#controller = new RpcClient({
@@ -122,6 +125,7 @@ export class VolumeService {
     },
     'volume.grow': async ({ sizeBytes }) => {
       await this.#nexus.grow(sizeBytes);
+      this.#spec = { ...this.#spec, sizeBytes };
       await this.#fuse?.showSize();
       return this.#report();
     },
@@ -290,7 +294,7 @@ export class VolumeService {
   }
 
   #report(): AttachmentReport {
-    const { spec } = this.#settings;
+    const spec = this.#spec;
     const status = this.#nexus.status();
     return {
       volume: spec.volume,
@@ -321,6 +325,10 @@ export class VolumeService {
     for (const replica of wanted) if (!present.has(replica)) this.#nexus.addReplica(replica);
     for (const replica of present)
       if (!wanted.has(replica)) await this.#nexus.removeReplica(replica);
+    // The engine has the local one again: it may be deleted.
+    for (const replica of this.#replicas.ids())
+      if (!wanted.has(replica)) await this.#replicas.release(replica);
+    this.#spec = { ...this.#spec, replicas };
     return {};
   }
 

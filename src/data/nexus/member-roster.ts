@@ -3,6 +3,7 @@
  * are computed here and nowhere else, after every change of a phase or of a record.
  */
 import { HoldfastError, type ReplicaId } from '#api/mod.ts';
+import type { Clock } from '#host/mod.ts';
 import { assert } from '#lib/mod.ts';
 import { MemberSlot } from './member-slot.ts';
 
@@ -17,6 +18,7 @@ export interface RecordView {
 export class MemberRoster {
   readonly #slots: MemberSlot[] = [];
   readonly #local: ReplicaId | null;
+  readonly #clock: Pick<Clock, 'wallMs'>;
 
   /** Get foreground writes. */
   receiving = 0;
@@ -27,8 +29,13 @@ export class MemberRoster {
   /** The slots that receive, ascending: what a write walks over. */
   receivers: readonly MemberSlot[] = [];
 
-  constructor(replicas: readonly ReplicaId[], local: ReplicaId | null) {
+  constructor(
+    replicas: readonly ReplicaId[],
+    local: ReplicaId | null,
+    clock: Pick<Clock, 'wallMs'>,
+  ) {
     this.#local = local;
+    this.#clock = clock;
     for (const replica of replicas) this.add(replica);
   }
 
@@ -57,7 +64,7 @@ export class MemberRoster {
         details: { replicasMax: SLOTS_MAX },
       });
     }
-    const slot = new MemberSlot(replica, index, replica === this.#local);
+    const slot = new MemberSlot(replica, index, replica === this.#local, this.#clock);
     this.#slots.push(slot);
     this.#slots.sort((a, b) => a.index - b.index);
     return slot;

@@ -14,6 +14,7 @@ import type {
   RecordPosition,
   ReplicaId,
 } from '#api/mod.ts';
+import type { Clock } from '#host/mod.ts';
 import { Ewma, LatencyHistogram } from '#lib/mod.ts';
 import type { MemberSession } from './member-session.ts';
 import type { RebuildProgress } from './rebuild/progress.ts';
@@ -32,7 +33,8 @@ export class MemberSlot {
   session: MemberSession | null = null;
   reason = 'not connected yet';
   errorCode = '';
-  sinceMs = 0;
+  /** Wall clock: shown only. */
+  sinceMs: number;
   /**
    * Since when it is neither in sync nor joining; null otherwise. For the hand-over of its vote.
    */
@@ -64,7 +66,11 @@ export class MemberSlot {
   /** Planned removal: never joins again. */
   retired = false;
 
-  constructor(replica: ReplicaId, index: number, local: boolean) {
+  readonly #clock: Pick<Clock, 'wallMs'>;
+
+  constructor(replica: ReplicaId, index: number, local: boolean, clock: Pick<Clock, 'wallMs'>) {
+    this.#clock = clock;
+    this.sinceMs = clock.wallMs();
     this.replica = replica;
     this.index = index;
     this.bit = 1 << index;
@@ -72,7 +78,7 @@ export class MemberSlot {
   }
 
   become(phase: MemberPhase, nowMs: number, reason = '', errorCode = ''): void {
-    if (this.phase !== phase) this.sinceMs = nowMs;
+    if (this.phase !== phase) this.sinceMs = this.#clock.wallMs();
     this.phase = phase;
     this.reason = reason;
     this.errorCode = errorCode;

@@ -66,7 +66,7 @@ export class NexusCore {
     this.clock = options.clock;
     this.rng = options.rng;
     this.log = options.log;
-    this.roster = new MemberRoster(options.replicas, options.localReplica);
+    this.roster = new MemberRoster(options.replicas, options.localReplica, options.clock);
     this.sizeBytes = options.sizeBytes;
   }
 

@@ -744,7 +744,6 @@ export class MemoryStore implements ReplicaStore {
       contents.intents.clear();
       contents.completed = GENERATION_ZERO;
       contents.diskCompleted = GENERATION_ZERO;
-      contents.rebuild = '';
       this.#onReset();
     });
   }

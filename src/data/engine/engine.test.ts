@@ -1,0 +1,187 @@
+/** Two engines on a simulated machine, with a volume of two replicas and no controller. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  type AttachSpec,
+  type ClusterId,
+  type NodeId,
+  parseId,
+  type PoolId,
+  type ReplicaId,
+  type ReplicaPlace,
+  type VolumeId,
+} from '#api/mod.ts';
+import { SimWorld } from '#host/sim/mod.ts';
+import { serveRpc } from '#rpc/mod.ts';
+import { Engine, VolumeService } from './mod.ts';
+
+const MIB = 1024 * 1024;
+const CLUSTER = parseId<ClusterId>('cluster', 'c-1');
+const VOLUME = parseId<VolumeId>('volume', 'vol-1');
+const RPC_PORT = 7_100;
+
+class Machines {
+  readonly world = new SimWorld(1);
+  readonly host = this.world.addNode('machine');
+  readonly engines: Engine[] = [];
+  readonly places: ReplicaPlace[] = [];
+  /** Ends the runner of the volume, as a thread that died. */
+  die: (error: Error) => void = () => undefined;
+
+  async start(): Promise<void> {
+    for (const name of ['n-1', 'n-2']) await this.#startNode(name);
+    const founders = this.places.map(({ replica }) => replica);
+    for (const [index, place] of this.places.entries()) await this.create(index, place, founders);
+  }
+
+  async #startNode(name: string): Promise<void> {
+    const { host } = this;
+    const engineAddress = `tcp:machine:${RPC_PORT + this.engines.length}`;
+    const engine = new Engine({
+      host,
+      node: parseId<NodeId>('node', name),
+      cluster: CLUSTER,
+      version: '0',
+      processId: 1,
+      socketPrefix: `/run-${name}`,
+      stateDirectory: `/state-${name}`,
+      controllerAddress: 'tcp:machine:1',
+      createRunner: (settings, onExit) => {
+        this.die = onExit;
+        const service = new VolumeService(settings, host, null);
+        return { call: (method, params) => service.handlers[method](params) };
+      },
+      onStop: () => undefined,
+    });
+    await engine.start();
+    await serveRpc(host.net, engineAddress, engine.handlers, host);
+    await host.disk.makeDirectory(`/pool-${name}`);
+    const pool = parseId<PoolId>('pool', `pool-${name}`);
+    await engine.handlers['pool.ensure']({ pool, directory: `/pool-${name}`, create: true });
+    this.engines.push(engine);
+    this.places.push({
+      replica: parseId<ReplicaId>('replica', `r-${name}`),
+      node: parseId<NodeId>('node', name),
+      pool,
+      engine: engineAddress,
+    });
+  }
+
+  get first(): Engine {
+    return this.engines[0] as Engine;
+  }
+
+  async create(
+    index: number,
+    { replica, pool }: ReplicaPlace,
+    founders: readonly ReplicaId[] | null,
+  ): Promise<void> {
+    const identity = {
+      cluster: CLUSTER,
+      volume: VOLUME,
+      replica,
+      pool,
+      shard: 0,
+      segmentBytes: 64 * 1024,
+      claim: 'default/demo',
+    };
+    await (this.engines[index] as Engine).handlers['replica.create']({
+      pool,
+      identity,
+      sizeBytes: 4 * MIB,
+      founders,
+      cloneOf: null,
+    });
+  }
+
+  get spec(): AttachSpec {
+    return {
+      cluster: CLUSTER,
+      volume: VOLUME,
+      claim: 'default/demo',
+      sizeBytes: 4 * MIB,
+      segmentBytes: 64 * 1024,
+      replicas: this.places,
+      isolation: 'shared',
+      onQuorumLoss: 'suspend',
+      frontends: [],
+      readOnly: false,
+      snapshot: null,
+    };
+  }
+
+  async untilServing(members: number): Promise<void> {
+    for (;;) {
+      const { status } = await this.first.handlers['volume.describe']({ volume: VOLUME });
+      const inSync = status.members.filter(({ phase }) => phase === 'in-sync').length;
+      if (status.phase === 'serving' && inSync === members) return;
+      await this.host.clock.sleep(20);
+    }
+  }
+}
+
+async function withMachines(scenario: (machines: Machines) => Promise<void>): Promise<void> {
+  const machines = new Machines();
+  await machines.world.finish(
+    (async () => {
+      await machines.start();
+      await machines.first.handlers['volume.attach'](machines.spec);
+      await machines.untilServing(2);
+      await scenario(machines);
+    })(),
+  );
+}
+
+test('Engine reports the replicas and the size that a volume has now', async () => {
+  await withMachines(async ({ first, places }) => {
+    const grown = await first.handlers['volume.grow']({ volume: VOLUME, sizeBytes: 8 * MIB });
+    assert.equal(grown.spec.sizeBytes, 8 * MIB);
+    const kept = places.slice(0, 1);
+    const changed = await first.handlers['volume.setReplicas']({ volume: VOLUME, replicas: kept });
+    assert.deepEqual(changed.spec.replicas, kept);
+    const later = await first.handlers['volume.describe']({ volume: VOLUME });
+    assert.deepEqual(later.spec.replicas, kept);
+    assert.equal(later.spec.sizeBytes, 8 * MIB);
+  });
+});
+
+test('Engine lets the local replica be deleted once the volume goes on without it', async () => {
+  await withMachines(async ({ first, places }) => {
+    const [local, other] = places as [ReplicaPlace, ReplicaPlace];
+    await assert.rejects(first.handlers['replica.delete']({ replica: local.replica }), {
+      code: 'in-use',
+    });
+    await first.handlers['volume.setReplicas']({ volume: VOLUME, replicas: [other] });
+    const { state } = await first.handlers['replica.describe']({ replica: local.replica });
+    assert.notEqual(state, null, 'open again, in the engine');
+    await first.handlers['replica.delete']({ replica: local.replica });
+    await assert.rejects(first.handlers['replica.describe']({ replica: local.replica }), {
+      code: 'not-found',
+    });
+    const { status } = await first.handlers['volume.describe']({ volume: VOLUME });
+    assert.equal(status.phase, 'serving');
+    await first.handlers['volume.detach']({ volume: VOLUME });
+  });
+});
+
+test('Engine serves a volume whose thread died as it was changed last', async () => {
+  await withMachines(async (machines) => {
+    const { first, places } = machines;
+    const replicas = places.slice(1);
+    await first.handlers['volume.setReplicas']({ volume: VOLUME, replicas });
+    machines.die(new Error('out of memory'));
+    await machines.host.clock.sleep(100);
+    await machines.untilServing(1);
+    const { spec } = await first.handlers['volume.describe']({ volume: VOLUME });
+    assert.deepEqual(spec.replicas, replicas);
+  });
+});
+
+test('Engine says since when a member is as it is, as people count time', async () => {
+  await withMachines(async ({ first, host }) => {
+    const { status } = await first.handlers['volume.describe']({ volume: VOLUME });
+    for (const { sinceMs } of status.members) {
+      assert.ok(Math.abs(host.clock.wallMs() - sinceMs) < 60_000, `${sinceMs}`);
+    }
+  });
+});
