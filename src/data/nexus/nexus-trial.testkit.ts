@@ -50,7 +50,8 @@ export type FaultName =
   | 'vote'
   | 'snapshot'
   | 'close'
-  | 'rollback';
+  | 'rollback'
+  | 'vote-lost';
 
 export interface TrialReport {
   readonly operations: number;
@@ -260,6 +261,8 @@ class Trial {
       // A violation ends the trial at once.
       await Promise.race([work, this.#trouble()]);
       this.over = true;
+      // Who was taken over and opens again may win: that is for an attacher to end.
+      for (const former of this.#former) former.abandon();
       this.#healAll();
       if (this.#phase() !== 'serving') await this.#reopenIfDead();
       await work;
@@ -330,7 +333,7 @@ class Trial {
       'vote',
       'snapshot',
       'close',
-      ...(this.#options.controlPlane === true ? (['rollback'] as const) : []),
+      ...(this.#options.controlPlane === true ? (['rollback', 'vote-lost'] as const) : []),
     ];
     // Not both: the memory store tears a block whose old contents lie in a snapshot into zeroes.
     const without =
@@ -373,6 +376,8 @@ class Trial {
         return this.#snapshot();
       case 'rollback':
         return this.#rollback(victim);
+      case 'vote-lost':
+        return this.#loseVote();
       case 'close':
         await this.#nexus?.close();
         return this.#open();
@@ -385,12 +390,7 @@ class Trial {
     // decide.
     if (this.#rollbacks >= this.rig.names.length - 1) return;
     this.#rollbacks++;
-    const whole = (): boolean =>
-      this.#nexus?.status().members.every((member) => member.phase === 'in-sync') === true &&
-      this.#phase() === 'serving';
-    this.#healAll();
-    await this.#reopenIfDead();
-    await this.rig.until('whole before a rollback', whole, 60_000);
+    await this.#becomeWhole();
     const disk = this.rig.cluster.disk(replica);
     const image = disk.image();
     await this.rig.sleep(this.#rng.below(600));
@@ -398,11 +398,30 @@ class Trial {
     disk.restore(image);
     this.rig.cluster.start(replica);
     await this.rig.sleep(1);
-    await this.rig.until('whole after a rollback', whole, 60_000);
+    await this.#becomeWhole();
     // The memory store says 'rolled-back' for as long as its process lives, also when it was
     // emptied since.
     this.#down(replica, false);
     this.rig.cluster.start(replica);
+  }
+
+  async #becomeWhole(): Promise<void> {
+    const whole = (): boolean =>
+      this.#nexus?.status().members.every((member) => member.phase === 'in-sync') === true &&
+      this.#phase() === 'serving';
+    this.#healAll();
+    await this.#reopenIfDead();
+    await this.rig.until('whole again', whole, 60_000);
+  }
+
+  /** The control plane comes back empty; as with a replica, two of three could not decide. */
+  async #loseVote(): Promise<void> {
+    const { controlPlane } = this.rig;
+    if (!(controlPlane instanceof MemoryVoter)) return;
+    if (this.#rollbacks >= this.rig.names.length - 1) return;
+    this.#rollbacks++;
+    await this.#becomeWhole();
+    Object.assign(controlPlane, { promised: 0, promisedTo: '', record: null });
   }
 
   #tally(nexus: Nexus): void {
