@@ -19,8 +19,8 @@ const READ_BLOCKS = 256;
 export interface LoadOptions {
   /** Writes in flight at any time. */
   readonly depth: number;
-  /** Pause between the answer of a flush and the next flush. */
-  readonly flushEveryMs: number;
+  /** Pause between the answer of a flush and the next flush; null: none is sent. */
+  readonly flushEveryMs: number | null;
   /** Right when a flush was answered, other writes being in flight. */
   readonly onFlushed?: () => void;
 }
@@ -189,7 +189,8 @@ export class Load {
   }
 
   #flush(): void {
-    if (this.#stopped || this.error) return this.#end();
+    const { flushEveryMs } = this.#options;
+    if (flushEveryMs === null || this.#stopped || this.error) return this.#end();
     const history = this.#history;
     const covered = history.acknowledged.slice();
     this.#device.submit({
@@ -201,7 +202,7 @@ export class Load {
           history.flushed.set(covered);
           this.#options.onFlushed?.();
         }
-        setTimeout(() => this.#flush(), this.#options.flushEveryMs);
+        setTimeout(() => this.#flush(), flushEveryMs);
       },
     });
   }

@@ -38,10 +38,8 @@ export interface TrioOptions {
   readonly segmentBytes?: number;
   /** Makes the directory where the pool of a node will lie; a plain one when absent. */
   readonly makeDisk?: (node: TrioNode, path: string) => Promise<void>;
-  /** What stands before an engine's command line, such as `strace`. */
-  readonly wrapper?: (node: TrioNode, directory: string) => readonly string[];
   /** The program that is started as `ENTRY engine …`; the shipped one when absent. */
-  readonly entry?: string;
+  readonly entryOf?: (node: TrioNode) => string | undefined;
 }
 
 export function whyNotRoot(): string | false {
@@ -114,17 +112,14 @@ export class EngineTrio {
   /** Starts an engine and waits until it answers. */
   async startEngine(node: TrioNode): Promise<void> {
     const errors = openSync(join(this.directory, 'logs', `${node}.stderr`), 'a');
-    const wrapper = this.#options.wrapper?.(node, this.directory) ?? [];
-    const [program = '', ...args] = [
-      ...wrapper,
-      process.execPath,
+    const args = [
       NO_WARNINGS,
-      this.#options.entry ?? ENTRY,
+      this.#options.entryOf?.(node) ?? ENTRY,
       'engine',
       ...['--cluster-dir', this.directory, '--node', node],
       ...['--run-dir', join(this.directory, 'run')],
     ];
-    const engine = spawn(program, args, { stdio: ['ignore', 'ignore', errors] });
+    const engine = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', errors] });
     closeSync(errors);
     this.#engines.set(node, engine);
     await this.waitFor(`engine ${node}`, async () => {
@@ -138,7 +133,6 @@ export class EngineTrio {
     await Promise.all(TRIO_NODES.map((node) => this.startEngine(node)));
   }
 
-  /** The engine itself, also when a wrapper started it. */
   async enginePid(node: TrioNode): Promise<number> {
     return (await this.client(node).call('engine.describe', {})).pid;
   }

@@ -1,6 +1,6 @@
 /**
- * A replica that is put back to an older copy while everything else runs: by copying its files
- * back, and by putting back its whole disk, where only the membership record can tell (R16).
+ * A replica that is put back to an older copy while all else runs: by copying its files back,
+ * and by putting back its whole disk, where only the membership record can tell (R16).
  */
 import { equal, notEqual, ok } from 'node:assert/strict';
 import { rename, rm } from 'node:fs/promises';

@@ -1,6 +1,7 @@
 /** How far a rebuild is: counted by the job, shown by status. */
 import type { MemberStatus } from '#api/mod.ts';
 import type { Clock } from '#host/mod.ts';
+import type { Counters } from '../counters.ts';
 
 export class RebuildProgress {
   readonly kind: 'delta' | 'full';
@@ -9,12 +10,25 @@ export class RebuildProgress {
   copiedBytes = 0;
   comparedBytes = 0;
   readonly #clock: Clock;
+  readonly #counters: Counters;
   readonly #startedMs: number;
 
-  constructor(kind: 'delta' | 'full', clock: Clock) {
+  constructor(kind: 'delta' | 'full', clock: Clock, counters: Counters) {
     this.kind = kind;
     this.#clock = clock;
+    this.#counters = counters;
     this.#startedMs = clock.monotonicMs();
+  }
+
+  /** What was sent counts for the volume too, also when the rebuild comes to nothing. */
+  countCopied(bytes: number): void {
+    this.copiedBytes += bytes;
+    this.#counters.add('rebuildCopiedBytes', bytes);
+  }
+
+  countCompared(bytes: number): void {
+    this.comparedBytes += bytes;
+    this.#counters.add('rebuildComparedBytes', bytes);
   }
 
   status(): NonNullable<MemberStatus['rebuild']> {

@@ -72,7 +72,7 @@ export class RebuildJob {
     let state = await this.ask(session.member.refresh());
     if (state.failed !== null) throw state.failed;
     const full = this.#needsAll(state);
-    const progress = new RebuildProgress(full ? 'full' : 'delta', core.clock);
+    const progress = new RebuildProgress(full ? 'full' : 'delta', core.clock, core.counters);
     slot.rebuild = progress;
     core.log.info('Rebuild begins', { replica: slot.replica, kind: progress.kind });
     const reset = full && this.#mustReset(state);

@@ -91,7 +91,7 @@ async function copySegment(
   inspectJoiner.catch(() => undefined);
   const wanted = await fromSource(source.session.member.inspect(layer, segment));
   const present = await inspectJoiner;
-  progress.comparedBytes += wanted.kinds.length * BLOCK_BYTES;
+  progress.countCompared(wanted.kinds.length * BLOCK_BYTES);
   for (const run of differingRuns(wanted, present, layer)) {
     const offsetBytes = segment * options.segmentBytes + run.block * BLOCK_BYTES;
     const lengthBytes = run.count * BLOCK_BYTES;
@@ -111,7 +111,7 @@ async function copySegment(
       readMember(source.session.member, layer, offsetBytes, lengthBytes),
     );
     await toJoiner(writeMember(joiner.member, layer, offsetBytes, data, wanted.stamp));
-    progress.copiedBytes += lengthBytes;
+    progress.countCopied(lengthBytes);
   }
   if (layer === null) {
     // The source's stamp also where nothing differed, and proof that both hold the same now.
