@@ -4,30 +4,44 @@
  */
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { promisify } from 'node:util';
 import { AlignDevice, MemoryDevice } from '#data/block/mod.ts';
-import { patternBytes, randomBelow } from '#data/block/block-device.testkit.ts';
 import { NbdServer } from '#data/frontend/mod.ts';
 import { createNodeHost } from '#host/node/mod.ts';
+import {
+  checkBlkverify,
+  checkMap,
+  checkRoundTrip,
+  checkZeroAndDiscard,
+  missingPrograms,
+  type NbdExportPlace,
+  run,
+} from './nbd-programs.testkit.ts';
 
 const MIB = 1024 * 1024;
 const SIZE_BYTES = 256 * MIB;
 const PYTHON = '/usr/bin/python3';
 
-const run = promisify(execFile);
-const missing = ['nbdkit', 'nbdinfo', 'nbdcopy', 'qemu-img', 'qemu-io', 'fio', 'python3'].filter(
-  (name) => !existsSync(path.join('/usr/bin', name)),
-);
-const skip = missing.length === 0 ? false : `not installed: ${missing.join(', ')}`;
+const skip = missingPrograms([
+  'nbdkit',
+  'nbdinfo',
+  'nbdcopy',
+  'qemu-img',
+  'qemu-io',
+  'fio',
+  'python3',
+]);
 
 let directory = '';
 let server: NbdServer;
-let memory: MemoryDevice;
+
+function place(): NbdExportPlace {
+  return { socket: `${directory}/nbd.sock`, name: 'demo', sizeBytes: SIZE_BYTES, directory };
+}
 
 function uri(name = 'demo'): string {
   return `nbd+unix:///${name}?socket=${directory}/nbd.sock`;
@@ -35,7 +49,7 @@ function uri(name = 'demo'): string {
 
 before(async () => {
   directory = await mkdtemp(path.join(tmpdir(), 'holdfast-nbd-'));
-  memory = new MemoryDevice({ sizeBytes: SIZE_BYTES, minBytes: 4096 });
+  const memory = new MemoryDevice({ sizeBytes: SIZE_BYTES, minBytes: 4096 });
   const device = new AlignDevice(memory);
   const readOnly = new MemoryDevice({ sizeBytes: MIB, readOnly: true });
   server = await NbdServer.start(createNodeHost({ logLevel: 'silent' }), {
@@ -51,20 +65,6 @@ after(async () => {
   await server.stop();
   await rm(directory, { recursive: true });
 });
-
-/** Exit code and output of a program that reads `input`. */
-function feed(argv: readonly string[], input: string): Promise<{ code: number; output: string }> {
-  return new Promise((resolve, reject) => {
-    const [program = '', ...rest] = argv;
-    const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'] });
-    let output = '';
-    child.stdout.on('data', (bytes: Buffer) => (output += bytes.toString()));
-    child.stderr.on('data', (bytes: Buffer) => (output += bytes.toString()));
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code: code ?? -1, output }));
-    child.stdin.end(input);
-  });
-}
 
 test('nbdinfo sees every feature that is promised', { skip }, async () => {
   const { stdout } = await run('nbdinfo', ['--json', uri()]);
@@ -99,103 +99,17 @@ test('nbdinfo sees every feature that is promised', { skip }, async () => {
   await assert.rejects(run('nbdinfo', [uri('nobody')]));
 });
 
-test('nbdinfo --map tells data from holes', { skip }, async () => {
-  const input = 'discard 0 256M\nwrite -P 1 1M 1M\nwrite -P 2 8M 64k\ndiscard 1M 512k\n';
-  const written = await feed(['qemu-io', '-f', 'raw', uri()], input);
-  assert.equal(written.code, 0, written.output);
-  const { stdout } = await run('nbdinfo', ['--map', '--json', uri()]);
-  const map = JSON.parse(stdout) as { offset: number; length: number; type: number }[];
-  const expected = [
-    [0, 1.5 * MIB, 3],
-    [1.5 * MIB, MIB / 2, 0],
-    [2 * MIB, 6 * MIB, 3],
-    [8 * MIB, 65536, 0],
-    [8 * MIB + 65536, SIZE_BYTES - 8 * MIB - 65536, 3],
-  ];
-  assert.deepEqual(
-    map.map(({ offset, length, type }) => [offset, length, type]),
-    expected,
-  );
-});
+test('nbdinfo --map tells data from holes', { skip }, () => checkMap(place()));
 
-test('nbdcopy and qemu-img carry an image there and back', { skip }, async () => {
-  const image = path.join(directory, 'image');
-  const back = path.join(directory, 'back');
-  const file = await open(image, 'w');
-  await file.truncate(SIZE_BYTES);
-  const below = randomBelow(3);
-  for (let n = 0; n < 60; n++) {
-    await file.write(patternBytes(1 + below(MIB), n), 0, null, below(SIZE_BYTES - MIB));
-  }
-  await file.close();
-  await run('nbdcopy', ['--connections=4', '--requests=64', image, uri()]);
-  await run('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', image, uri()]);
-  await run('nbdcopy', ['--connections=4', '--requests=64', uri(), back]);
-  await run('cmp', [image, back]);
-  await feed(['qemu-io', '-f', 'raw', uri()], 'discard 0 256M\n');
-  await run('qemu-img', ['convert', '-n', '-f', 'raw', '-O', 'raw', image, uri()]);
-  await run('qemu-img', ['compare', '-f', 'raw', '-F', 'raw', image, uri()]);
-  const bench = ['bench', '-f', 'raw', '-c', '20000', '-d', '32', '-s', '4096', '-w'];
-  await run('qemu-img', [...bench, '--flush-interval=64', uri()]);
-  await run('qemu-img', ['bench', '-f', 'raw', '-c', '20000', '-d', '32', '-s', '4096', uri()]);
-});
+test('nbdcopy and qemu-img carry an image there and back', { skip }, () =>
+  checkRoundTrip(place(), 20_000),
+);
 
-test('qemu-io under blkverify finds no difference in 20,000 operations', { skip }, async () => {
-  const reference = path.join(directory, 'reference');
-  await writeFile(reference, '');
-  await truncate(reference, SIZE_BYTES);
-  await feed(['qemu-io', '-f', 'raw', uri()], 'discard 0 256M\n');
-  const below = randomBelow(20_000);
-  const lines: string[] = [];
-  for (let n = 0; n < 20_000; n++) {
-    // Sectors, so that the AlignDevice below has its part in it.
-    const length = 512 * (1 + below(below(8) === 0 ? 256 : 16));
-    const offset = 512 * below(16 * 2048);
-    lines.push(
-      below(2) ? `write -q -P ${below(256)} ${offset} ${length}` : `read -q ${offset} ${length}`,
-    );
-  }
-  const options = [
-    'driver=blkverify,test.driver=nbd,test.server.type=unix',
-    `test.server.path=${directory}/nbd.sock,test.export=demo`,
-    `raw.driver=file,raw.filename=${reference}`,
-  ].join(',');
-  const { code, output } = await feed(
-    ['qemu-io', '--image-opts', options],
-    `${lines.join('\n')}\n`,
-  );
-  assert.equal(code, 0, output.slice(-2000));
-  assert.doesNotMatch(output, /mismatch|failed|error/i);
-  const compared = ['compare', '-f', 'raw', '-F', 'raw', reference, uri()];
-  await run('qemu-img', compared);
-  // The control: one sector changed behind its back must be seen.
-  const changed = await open(reference, 'r+');
-  await changed.write(patternBytes(512, 1), 0, 512, 4096);
-  await changed.close();
-  await assert.rejects(run('qemu-img', compared));
-});
+test('qemu-io under blkverify finds no difference', { skip }, () => checkBlkverify(place(), 5_000));
 
-test('qemu-io zeroes and discards as a model file does', { skip }, async () => {
-  const model = Buffer.alloc(4 * MIB);
-  const below = randomBelow(77);
-  const lines = ['discard 0 256M'];
-  for (let n = 0; n < 2000; n++) {
-    const length = 512 * (1 + below(64));
-    const offset = 512 * below(4 * 2048 - 64);
-    const fill = 1 + below(255);
-    const verb = ['write', 'zero', 'zero -u', 'discard'][below(4)] ?? 'write';
-    if (verb === 'write') lines.push(`write -q -P ${fill} ${offset} ${length}`);
-    else if (verb === 'discard') lines.push(`discard -q ${offset} ${length}`);
-    else lines.push(`write -q -z ${verb === 'zero -u' ? '-u ' : ''}${offset} ${length}`);
-    model.fill(verb === 'write' ? fill : 0, offset, offset + length);
-  }
-  const { code, output } = await feed(['qemu-io', '-f', 'raw', uri()], `${lines.join('\n')}\n`);
-  assert.equal(code, 0, output.slice(-2000));
-  const copy = path.join(directory, 'copy');
-  await run('nbdcopy', [uri(), copy]);
-  const served = (await readFile(copy)).subarray(0, model.byteLength);
-  assert.equal(Buffer.compare(served, model), 0);
-});
+test('qemu-io zeroes and discards as a model does', { skip }, () =>
+  checkZeroAndDiscard(place(), 2_000),
+);
 
 test('fio verifies what it wrote', { skip }, async () => {
   const argv = [
