@@ -7,7 +7,7 @@
  * `disconnected`, a change with effect unknown; it does not connect again. Trim reads as zero only
  * where the server makes it so, as ours does.
  */
-import { type ErrorCode, HoldfastError } from '#api/mod.ts';
+import { type ErrorCode, type ErrorDetails, HoldfastError } from '#api/mod.ts';
 import {
   type BlockCapabilities,
   type BlockDevice,
@@ -178,6 +178,7 @@ function appendStatus(
 class NbdLink implements ConnHandler, NbdReplySink {
   readonly #conn: Conn;
   readonly #clock: Clock;
+  readonly #exportName: string;
   readonly #handshake: NbdClientHandshake;
   readonly #decoder = new NbdReplyDecoder();
   readonly #opened = new Deferred<NbdExportTerms>();
@@ -195,6 +196,7 @@ class NbdLink implements ConnHandler, NbdReplySink {
   constructor(conn: Conn, clock: Clock, exportName: string) {
     this.#conn = conn;
     this.#clock = clock;
+    this.#exportName = exportName;
     this.#handshake = new NbdClientHandshake(exportName);
   }
 
@@ -241,9 +243,9 @@ class NbdLink implements ConnHandler, NbdReplySink {
     this.#conn.end();
   }
 
-  fail(code: ErrorCode, message: string): void {
+  fail(code: ErrorCode, message: string, details: ErrorDetails = {}): void {
     this.#conn.close();
-    this.#break(new HoldfastError(code, message));
+    this.#break(new HoldfastError(code, message, { details }));
   }
 
   onBytes(bytes: Uint8Array): void {
@@ -320,7 +322,10 @@ class NbdLink implements ConnHandler, NbdReplySink {
         this.#conn.write([event.bytes]);
         return;
       case 'refused':
-        this.fail(event.unknown ? 'not-found' : 'refused', 'Server refused the export');
+        this.fail(event.unknown ? 'not-found' : 'refused', 'Server refused the export', {
+          export: this.#exportName.slice(0, 80),
+          remedy: 'Ask the server for its exports: nbdinfo --list',
+        });
         return;
       case 'violation':
         this.fail('protocol-violation', event.reason);

@@ -84,6 +84,10 @@ export async function openLayer(
     cache,
     opened,
   );
+  // A page beyond the end would read as never written, and its blocks as zeroes.
+  if (map.pages.pageCount < mapPages(record.sizeBytes / BLOCK_BYTES)) {
+    throw corrupt(mapPathOf(pool, record), 'shorter than its layer');
+  }
   const original = sameFile(await fileIdOf(data), record.data) && sameFile(map.file, record.map);
   const layer = new Layer(record, data, map.pages, new Doubt(segmentBlocks));
   layer.allocatedBytes = stat.allocatedBytes;

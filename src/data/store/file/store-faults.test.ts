@@ -58,6 +58,42 @@ test('A flipped bit in any metadata file is refused or harmless, never wrong dat
   assert.ok(refused > 50, `${refused} flips were refused`);
 });
 
+test('A truncated metadata file is refused or harmless, never wrong data', async () => {
+  const bench = await busyStore();
+  const names = (await bench.run(bench.host.disk.list(bench.path('')))).filter(
+    (name) => !name.endsWith('.data'),
+  );
+  let refused = 0;
+  for (const name of names) {
+    const path = `/pool/replicas/r1/${name}`;
+    const size = bench.world.disk('a').sizeOf(path);
+    const lengths = [0, 1, 63, 100, 4095, 4096, size >> 1, size - 4096, size - 1];
+    for (const length of new Set(lengths.filter((value) => value >= 0 && value < size))) {
+      const cut = await busyStore();
+      cut.world.crashProcess('a');
+      cut.host = cut.world.restart('a');
+      const file = await cut.run(cut.host.disk.open(path, { write: true }));
+      await cut.run(file.resize(length));
+      await cut.run(file.close());
+      try {
+        await cut.openPool();
+        await cut.openStore();
+        await cut.settleAll();
+        for (let block = 0; block < 64; block++) {
+          const isRight = Buffer.compare(await cut.read(block), expected(block)) === 0;
+          assert.ok(isRight, `block ${block}, ${name} of ${length} bytes`);
+        }
+      } catch (error) {
+        if (!HoldfastError.is(error)) throw error;
+        assert.ok(HONEST.includes(error.code), `${error.code}, ${name} of ${length} bytes`);
+        refused++;
+      }
+      assert.equal(cut.world.disk('a').sizeOf(path) >= Math.min(length, 1), true, 'still there');
+    }
+  }
+  assert.ok(refused > 5, `${refused} cuts were refused`);
+});
+
 test('A flipped bit in data is refused, also in a snapshot, and found by a scrub', async () => {
   const bench = await busyStore();
   const disk = bench.world.disk('a');
