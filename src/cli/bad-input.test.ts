@@ -70,7 +70,7 @@ const SIZES: readonly (readonly [string, string, string])[] = [
 ];
 
 describe('Bad input to the command line', () => {
-  test('Unknown fields are refused with path, value and remedy, and nothing is made', async () => {
+  test('Unknown fields in objects are refused by path, and nothing is made', async () => {
     await withCli(1, async (cli, fleet) => {
       const top = `${claim('demo')}replicas: 3\n`;
       await refused(cli, fleet, top, ['path', 'replicas'], ['value', '3']);
@@ -82,7 +82,7 @@ describe('Bad input to the command line', () => {
     });
   });
 
-  test('Wrong types are refused with path, value and remedy, and nothing is made', async () => {
+  test('Wrong types in objects are refused by path, and nothing is made', async () => {
     await withCli(1, async (cli, fleet) => {
       const cases = [
         [claim('demo').replace('{ name: demo }', '[demo]'), 'metadata', '["demo"]'],
@@ -144,7 +144,7 @@ describe('Bad input to the command line', () => {
     });
   });
 
-  test('More replicas than nodes is refused with every pool and why', async () => {
+  test('More replicas than nodes is refused with every pool, and none is made', async () => {
     await withCli(2, async (cli, fleet) => {
       await apply(cli, fleet, claim('demo'));
       const answer = await cli('mount', 'demo');
@@ -157,7 +157,7 @@ describe('Bad input to the command line', () => {
     });
   });
 
-  test('Deleting a mounted volume is refused by every name it has', async () => {
+  test('Deleting a mounted volume is refused by every name, and it stays mounted', async () => {
     await withCli(3, async (cli, fleet) => {
       await apply(cli, fleet, claim('demo'));
       assert.equal((await cli('mount', 'demo', '/mnt/x')).code, 0);

@@ -7,9 +7,9 @@
  * - Stopping unmounts and detaches every volume first; the specs stay, so the next start brings
  *   back what was attached and mounted.
  */
-import { HoldfastError, type ControllerMethods, type NodeMethods } from '#api/mod.ts';
+import { ERROR_CODES, HoldfastError, type ControllerMethods, type NodeMethods } from '#api/mod.ts';
 import { layOut, type ClusterDirectory } from '#cli/mod.ts';
-import { createNodeHost, processStart } from '#host/node/mod.ts';
+import { createNodeHost, isSocketLive, processStart } from '#host/node/mod.ts';
 import type { DiskLock, Host } from '#host/mod.ts';
 import { RpcClient } from '#rpc/mod.ts';
 import { spawn } from 'node:child_process';
@@ -155,7 +155,11 @@ async function sweepRunDir(runDir: string): Promise<void> {
     }
   }
   for (const name of names) {
-    if (/\.(sock|lock|pid|peer|nbd)$/.test(name)) rmSync(`${runDir}/${name}`, { force: true });
+    const path = `${runDir}/${name}`;
+    const isSocket = /\.(sock|peer|nbd)$/.test(name);
+    // Somebody else's, as when it was there before us: its owner still needs it.
+    if (isSocket && (await isSocketLive(path))) continue;
+    if (isSocket || /\.(lock|pid)$/.test(name)) rmSync(path, { force: true });
   }
   try {
     rmdirSync(runDir);
@@ -296,12 +300,16 @@ async function answers(ask: () => Promise<unknown>): Promise<boolean> {
   }
 }
 
+/** With the code of what it said last, when it said something: that is why. */
 function notStarting(role: SupervisedProcess): HoldfastError {
-  return new HoldfastError('timed-out', 'A process does not start', {
+  const lastOutput = role.lastOutput();
+  const said = [...lastOutput.matchAll(/^error: .*\(([a-z-]+)\)$/gm)].at(-1)?.[1];
+  const code = ERROR_CODES.find((known) => known === said) ?? 'timed-out';
+  return new HoldfastError(code, 'A process does not start', {
     details: {
       process: role.name,
-      lastOutput: role.lastOutput(),
-      remedy: 'Its log says why: DIR/logs',
+      lastOutput,
+      remedy: 'Do what its last output says; its log says more: DIR/logs',
     },
   });
 }

@@ -8,7 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { hasCode, HoldfastError } from '#api/mod.ts';
+import { hasCode, type HoldfastError } from '#api/mod.ts';
 import { MemoryDevice, readDevice, writeDevice } from '#data/block/mod.ts';
 import { patternBytes } from '#data/block/block-device.testkit.ts';
 import {

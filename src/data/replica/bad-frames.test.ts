@@ -6,8 +6,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { test } from 'node:test';
-import { hasCode } from '#api/mod.ts';
-import type { ErrorCode, HoldfastError, ReplicaId } from '#api/mod.ts';
+import { type ErrorCode, hasCode, type HoldfastError, type ReplicaId } from '#api/mod.ts';
 import { pattern, readBlocks, writeBlocks } from '#data/member/member.testkit.ts';
 import {
   COLD_VERBS,

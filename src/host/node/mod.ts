@@ -39,3 +39,4 @@ export function createNodeHost(options: NodeHostOptions = {}): Host {
 
 export { NodeFuseMounts, processStart } from './fuse-mounts.ts';
 export type { DiskMode };
+export { isSocketLive } from './stale-socket.ts';

@@ -11,12 +11,13 @@ const PROBE_MS = 1000;
 export async function removeStaleSocket(error: unknown, path: string): Promise<boolean> {
   if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) return false;
   const found = await lstat(path).catch(() => undefined);
-  if (found?.isSocket() !== true || (await isLive(path))) return false;
+  if (found?.isSocket() !== true || (await isSocketLive(path))) return false;
   await unlink(path).catch(() => {});
   return true;
 }
 
-async function isLive(path: string): Promise<boolean> {
+/** True when somebody listens there, or might: then it is not ours to remove. */
+export async function isSocketLive(path: string): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const probe = connect(path);
   // Somebody who does not answer in time is alive: better an error than two listeners.
