@@ -67,3 +67,44 @@ test('BlockHistory refuses a torn block while a replica had power', () => {
   history.read([0, 1, 1, 1, 1, 1, 1, 1], 1, 3);
   match(history.check() ?? '', /torn|stale|lost/);
 });
+
+test('BlockHistory accepts zeroes of any trim, and finds data that outlives one', () => {
+  const history = new BlockHistory();
+  write(history, 1, 1, 2);
+  write(history, 0, 3, 4);
+  history.read(eight(0), 5, 6);
+  write(history, 2, 7, 8);
+  write(history, 0, 9, 12);
+  history.read(eight(2), 10, 11);
+  history.read(eight(0), 13, 14);
+  equal(history.check(), null);
+  history.read(eight(2), 15, 16);
+  match(history.check() ?? '', /lost write|stale read/);
+});
+
+test('BlockHistory finds zeroes where a write was', () => {
+  const history = new BlockHistory();
+  write(history, 0, 1, 2);
+  write(history, 1, 3, 4);
+  history.read(eight(0), 5, 6);
+  match(history.check() ?? '', /long overwritten/);
+});
+
+test('BlockHistory holds a snapshot against the era in which it was taken', () => {
+  const history = new BlockHistory();
+  write(history, 1, 1, 2);
+  write(history, 2, 5, 6);
+  history.lose(10, 7);
+  write(history, 3, 11, 12);
+  history.readSnapshot(eight(1), 3, 4);
+  equal(history.check(), null);
+  history.readSnapshot(eight(3), 3, 4);
+  match(history.check() ?? '', /nobody wrote it/);
+});
+
+test('BlockHistory finds a snapshot without a write that was acknowledged before it', () => {
+  const history = new BlockHistory();
+  write(history, 1, 1, 2);
+  history.readSnapshot(eight(0), 3, 4);
+  match(history.check() ?? '', /long overwritten/);
+});
