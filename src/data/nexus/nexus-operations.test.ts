@@ -77,6 +77,23 @@ describe('Snapshots', () => {
     });
   });
 
+  test('A rebuilt snapshot has the size that the volume had then', async () => {
+    const rig = new Rig({ policy: QUICK });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      await nexus.createSnapshot(SNAPSHOT);
+      await nexus.grow(16 * MIB);
+      nexus.rebuild('r-3' as never, { full: true });
+      await rig.until('rebuilt', () => nexus.status().members[2]?.phase === 'in-sync', 30_000);
+      const [first, , third] = rig.names.map((name) => rig.cluster.store(name).state());
+      assert.equal(third?.sizeBytes, 16 * MIB);
+      assert.equal(third.snapshots[0]?.sizeBytes, first?.snapshots[0]?.sizeBytes);
+      assert.notEqual(third.snapshots[0]?.sizeBytes, 16 * MIB);
+      await nexus.close();
+    });
+  });
+
   test('A snapshot during a rebuild is whole on the rebuilt replica too', async () => {
     const rig = new Rig({ policy: { ...QUICK, rebuildConcurrency: 1 }, latencyMs: 2 });
     await rig.run(async () => {

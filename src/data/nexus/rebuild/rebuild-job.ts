@@ -1,7 +1,7 @@
 /**
  * RebuildJob: brings one absent replica level and proposes it (rule 13).
  *
- *     size, snapshots ─▶ receives foreground writes ─▶ copy set ─▶ copy, compare ─▶ flush ─▶
+ *     snapshots, size ─▶ receives foreground writes ─▶ copy set ─▶ copy, compare ─▶ flush ─▶
  *     propose
  *                        (and is waited for)                       segment by segment
  *
@@ -81,12 +81,16 @@ export class RebuildJob {
       // R16: its vote is gone, on a majority's disks, before it stops looking rolled back.
       if (slot.voteless) await core.parts.membership.changeVoters(core.parts.votes.wanted());
       this.checkpoint();
-      await this.ask(session.member.reset(core.sizeBytes));
+      await this.ask(session.member.reset(await this.#firstSize()));
       await this.#note('full', 0);
       state = await this.ask(session.member.refresh());
       slot.fullRebuild = false;
     }
-    await this.#fitSize(state);
+    if (state.sizeBytes > core.sizeBytes) {
+      // Growth that was never finished: sizes do not shrink.
+      slot.fullRebuild = true;
+      throw new HoldfastError('conflict', 'Replica is larger than the volume');
+    }
     const from = joinsFrom(state.completed, full);
     const inFlight = await installSnapshots({
       core,
@@ -127,14 +131,10 @@ export class RebuildJob {
     return kind === 'full' || kind === 'reset';
   }
 
-  async #fitSize(state: ReplicaState): Promise<void> {
-    const { sizeBytes } = this.core;
-    if (state.sizeBytes < sizeBytes) await this.ask(this.session.member.grow(sizeBytes));
-    if (state.sizeBytes > sizeBytes) {
-      // Growth that was never finished: sizes do not shrink.
-      this.slot.fullRebuild = true;
-      throw new HoldfastError('conflict', 'Replica is larger than the volume');
-    }
+  /** It grows as the volume grew, or its snapshots would not have their sizes. */
+  async #firstSize(): Promise<number> {
+    const { snapshots } = await this.ask(this.source().session.member.refresh());
+    return snapshots[0]?.sizeBytes ?? this.core.sizeBytes;
   }
 
   /** Begins to get writes; the segments of those in flight now, which it does not get. */

@@ -4,7 +4,9 @@
  *
  * Snapshots do not change, so this needs no order with the foreground, as long as it is done before
  * the joiner gets its first write: each missing snapshot is begun under its head, oldest first,
- * filled, and sealed. Only when none is missing does it begin to receive, in the same instant.
+ * filled, and sealed. A snapshot has the size that the head has when it is begun, so the joiner
+ * grows in between, as the volume did. Only when none is missing does it begin to receive, in the
+ * same instant.
  */
 import { compareGenerations, type Generation, HoldfastError, type SnapshotInfo } from '#api/mod.ts';
 import type { MemberSession } from '../member-session.ts';
@@ -32,9 +34,18 @@ export async function installSnapshots(
     checkpoint();
     const origin = source();
     const wanted = (await ask(origin.session.member.refresh())).snapshots;
-    const { snapshots: present } = await ask(session.member.refresh());
+    const { snapshots: present, sizeBytes } = await ask(session.member.refresh());
     checkpoint();
     const next = nextStep(wanted, present);
+    const wantedBytes = next.kind === 'begin' ? next.snapshot.sizeBytes : options.core.sizeBytes;
+    if ((next.kind === 'begin' || next.kind === 'level') && sizeBytes < wantedBytes) {
+      await ask(session.member.grow(wantedBytes));
+      continue;
+    }
+    if (next.kind === 'begin' && sizeBytes > wantedBytes) {
+      slot.fullRebuild = true;
+      throw new HoldfastError('conflict', 'Replica is larger than a snapshot that it lacks');
+    }
     if (next.kind === 'level') {
       // A snapshot taken since `wanted` was read would be missing: look once more, without a pause.
       if (options.core.snapshotBarrier === null) return options.receive();
