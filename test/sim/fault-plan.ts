@@ -7,54 +7,44 @@
  */
 import type { SimRng } from '#host/sim/mod.ts';
 
-export const FAULT_KINDS = [
-  'crash',
-  'crash-nexus',
-  'crash-all',
-  'power-loss',
-  'power-loss-all',
-  'partition',
-  'partition-one-way',
-  'isolate-nexus',
-  'reset',
-  'half-open',
-  'clog',
-  'pause',
-  'move-nexus',
-  'slow-disk',
-  'hang-disk',
-  'rot',
-  'read-error',
-  'write-error',
-  'sync-error',
-  'disk-full',
-] as const;
-
-export type FaultKind = (typeof FAULT_KINDS)[number];
-
-/** How often each kind is drawn before a seed's own choice. */
-const WEIGHTS: Readonly<Record<FaultKind, number>> = {
-  crash: 8,
-  'crash-nexus': 6,
+/** How often each kind is drawn before a seed's own choice; the kinds that are no faults too. */
+const WEIGHTS = {
+  crash: 6,
+  'crash-nexus': 4,
+  'crash-in-flight': 4,
   'crash-all': 2,
   'power-loss': 4,
-  'power-loss-all': 2,
+  'power-loss-all': 1.5,
+  'power-loss-at-flush': 1.5,
   partition: 4,
   'partition-one-way': 2,
-  'isolate-nexus': 3,
-  reset: 3,
+  'isolate-nexus': 2,
+  'take-over': 3,
+  'control-away': 2,
+  reset: 2,
   'half-open': 2,
   clog: 2,
   pause: 3,
-  'move-nexus': 4,
+  'move-nexus': 3,
   'slow-disk': 1,
   'hang-disk': 1,
   rot: 2,
   'read-error': 1,
+  'lost-write': 1.5,
+  'misdirected-write': 1.5,
   'write-error': 1,
   'sync-error': 1,
   'disk-full': 1,
-};
+  rollback: 2,
+  snapshot: 5,
+  'snapshot-delete': 3,
+  grow: 1.5,
+  replace: 2,
+} as const satisfies Record<string, number>;
+
+export type FaultKind = keyof typeof WEIGHTS;
+
+export const FAULT_KINDS = Object.keys(WEIGHTS) as FaultKind[];
 
 /**
  * Faults of the medium. A block that rots in the only copy left, in a segment whose checksums a
@@ -64,15 +54,23 @@ const WEIGHTS: Readonly<Record<FaultKind, number>> = {
 const MEDIA_KINDS: readonly FaultKind[] = [
   'rot',
   'read-error',
+  'lost-write',
+  'misdirected-write',
   'slow-disk',
   'reset',
   'clog',
   'crash',
   'pause',
+  'snapshot',
+  'snapshot-delete',
 ];
-const ROT_KINDS: readonly FaultKind[] = ['rot', 'read-error'];
+const LIES: readonly FaultKind[] = ['rot', 'read-error', 'lost-write', 'misdirected-write'];
+
+/** Who votes, and where the replicas are. */
+export type Layout = 'three' | 'three-and-control' | 'two-and-control';
 
 export interface SeedPlan {
+  readonly layout: Layout;
   readonly weights: ReadonlyMap<FaultKind, number>;
   /** All faults strike the machine with the bad disk. */
   readonly onlyLiar: boolean;
@@ -80,18 +78,21 @@ export interface SeedPlan {
 
 /** Every kind is left out with some chance, so that the others meet. */
 export function drawPlan(rng: SimRng): SeedPlan {
+  const dice = rng.float();
+  const layout = dice < 0.55 ? 'three' : dice < 0.75 ? 'three-and-control' : 'two-and-control';
   const onlyLiar = rng.chance(0.25);
   const kinds = FAULT_KINDS.filter((kind) =>
-    onlyLiar ? MEDIA_KINDS.includes(kind) : !ROT_KINDS.includes(kind),
+    onlyLiar ? MEDIA_KINDS.includes(kind) : !LIES.includes(kind),
   );
   const weights = new Map<FaultKind, number>();
   for (const kind of kinds) {
     if (rng.chance(0.8)) weights.set(kind, WEIGHTS[kind] * (0.2 + rng.float()));
   }
+  if (layout === 'three') weights.delete('control-away');
   // Every seed sees a few of what the protocol is for.
   weights.set('crash', Math.max(weights.get('crash') ?? 0, 3));
   if (!onlyLiar) weights.set('partition', Math.max(weights.get('partition') ?? 0, 2));
-  return { weights, onlyLiar };
+  return { layout, weights, onlyLiar };
 }
 
 export function drawFault(rng: SimRng, weights: ReadonlyMap<FaultKind, number>): FaultKind {

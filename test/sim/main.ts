@@ -9,7 +9,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { FAULT_KINDS, type FaultKind } from './fault-plan.ts';
+import { FAULT_KINDS, type FaultKind, type Layout } from './fault-plan.ts';
 import { runSeed } from './run-seed.ts';
 
 const FAULTY_MS = 14_000;
@@ -17,7 +17,11 @@ const FAULTY_MS = 14_000;
 interface SeedLine {
   readonly seed: number;
   readonly problem: string | null;
+  readonly layout: Layout;
   readonly operations: number;
+  readonly flushes: number;
+  readonly deaths: number;
+  readonly snapshotsRead: number;
   readonly faults: Partial<Record<FaultKind, number>>;
   readonly openings: number;
   readonly losses: number;

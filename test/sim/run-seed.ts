@@ -3,18 +3,17 @@
  * healed, progress is demanded, and the outcome is checked (test/sim/main.ts says how to replay
  * one).
  */
-import { HoldfastError } from '#api/mod.ts';
 import type { Nexus } from '#data/nexus/mod.ts';
-import { SimWorld, type SimRng } from '#host/sim/mod.ts';
-import { Client, Ledger } from './clients.ts';
-import { drawFault, drawPlan, type FaultKind, type SeedPlan } from './fault-plan.ts';
-import { type PlantedParts, SimCluster, type SimSite } from './sim-cluster.ts';
+import { Chores } from './chores.ts';
+import { replicaDifferences } from './compare-replicas.ts';
+import { drawFault, type FaultKind, type Layout } from './fault-plan.ts';
+import { Nemesis } from './nemesis.ts';
+import { Scene } from './scene.ts';
+import type { PlantedParts } from './sim-cluster.ts';
 
-const CLIENTS = 6;
-/** Blocks that are checked by history; the rest of the volume is scratch. */
-const LEDGER_BLOCKS = 384;
 /** Between two faults at least; a few follow each other closely. */
 const STEP_MS_MIN = 50;
+const STEP_MS_MAX = 1_250;
 const HEAL_MS_MAX = 120_000;
 
 export interface SeedOptions {
@@ -27,10 +26,14 @@ export interface SeedOptions {
 export interface SeedOutcome {
   readonly seed: number;
   readonly problem: string | null;
+  readonly layout: Layout;
   readonly operations: number;
+  readonly flushes: number;
   readonly faults: ReadonlyMap<FaultKind, number>;
+  readonly deaths: number;
   readonly openings: number;
   readonly losses: number;
+  readonly snapshotsRead: number;
   readonly traceHash: string;
   readonly simulatedMs: number;
 }
@@ -50,279 +53,143 @@ export async function runSeed(seed: number, options: SeedOptions): Promise<SeedO
 class SeedRun {
   readonly #seed: number;
   readonly #options: SeedOptions;
-  readonly #world: SimWorld;
-  readonly #cluster: SimCluster;
-  readonly #ledger = new Ledger(LEDGER_BLOCKS);
-  readonly #plan: SimRng;
-  readonly #seedPlan: SeedPlan;
-  readonly #faults = new Map<FaultKind, number>();
-  #clients: Client[] = [];
-  #nexus: Nexus | null = null;
-  #nexusSite: SimSite;
-  #openings = 0;
-  #losses = 0;
-  #lastLoss = 0;
-  /** The machine whose disk may lie; the others are honest. */
-  readonly #liar: SimSite;
+  readonly #scene: Scene;
+  readonly #chores: Chores;
+  readonly #nemesis: Nemesis;
+  #snapshotsRead = 0;
 
   constructor(seed: number, options: SeedOptions) {
     this.#seed = seed;
     this.#options = options;
-    this.#world = new SimWorld(seed, { driftMax: 0.05 });
-    this.#cluster = new SimCluster(this.#world, options.parts);
-    this.#plan = this.#world.rng('plan');
-    this.#seedPlan = drawPlan(this.#plan);
-    this.#liar = this.#anySite();
-    this.#nexusSite = this.#seedPlan.onlyLiar ? this.#honestSite() : this.#anySite();
+    this.#scene = new Scene(seed, options.parts, options.log);
+    this.#chores = new Chores(this.#scene);
+    this.#nemesis = new Nemesis(this.#scene, this.#chores);
   }
 
   async play(): Promise<string | null> {
-    await this.#world.finish(this.#cluster.create());
-    this.#open(this.#nexusSite);
-    const endMs = this.#world.nowMs + this.#options.faultyMs;
-    while (this.#world.nowMs < endMs) {
-      await this.#world.run({ forMs: STEP_MS_MIN + this.#plan.below(1_200) });
-      this.#look();
-      this.#strike(drawFault(this.#plan, this.#seedPlan.weights));
+    const { world, cluster, plan, rng, ledger } = this.#scene;
+    this.#scene.say(
+      `layout ${plan.layout}${plan.onlyLiar ? `, all on ${this.#scene.liar.node}` : ''}`,
+    );
+    await world.finish(cluster.create());
+    this.#scene.open(this.#scene.nexusSite);
+    const endMs = world.nowMs + this.#options.faultyMs;
+    while (world.nowMs < endMs && ledger.problem === null) {
+      await world.run({ forMs: STEP_MS_MIN + rng.below(STEP_MS_MAX - STEP_MS_MIN) });
+      this.#scene.look();
+      this.#chores.align();
+      if (this.#scene.nexus?.status().phase === 'failed') this.#scene.loseNexus();
+      this.#nemesis.strike(drawFault(rng, plan.weights));
     }
-    return (await this.#heal()) ?? this.#ledger.check();
+    return ledger.problem ?? (await this.#heal()) ?? ledger.check();
   }
 
   outcome(problem: string | null): SeedOutcome {
+    const { plan, ledger, faults, deaths, openings, losses, world } = this.#scene;
     return {
       seed: this.#seed,
       problem,
-      operations: this.#ledger.operations,
-      faults: this.#faults,
-      openings: this.#openings,
-      losses: this.#losses,
-      traceHash: this.#world.traceHash(),
-      simulatedMs: this.#world.nowMs,
+      layout: plan.layout,
+      operations: ledger.operations,
+      flushes: ledger.flushes,
+      faults,
+      deaths,
+      openings,
+      losses,
+      snapshotsRead: this.#snapshotsRead,
+      traceHash: world.traceHash(),
+      simulatedMs: world.nowMs,
     };
   }
 
-  // --- nexus and clients -------------------------------------------------------------------------
-
-  #open(site: SimSite): void {
-    for (const client of this.#clients) client.stop();
-    this.#openings += 1;
-    const nexus = this.#cluster.createNexus(site, `${site.node}/1/${this.#openings}`);
-    this.#nexus = nexus;
-    this.#nexusSite = site;
-    this.#clients = [];
-    this.#say(`nexus ${this.#openings} opens on ${site.node}`);
-    nexus.onLoss(() => this.#look());
-    nexus.start().then(
-      () => {
-        if (this.#nexus === nexus) this.#startClients(nexus);
-      },
-      (error: unknown) => {
-        if (!HoldfastError.is(error)) throw error;
-        this.#say(`nexus on ${site.node} ended: ${error.code}`);
-      },
-    );
-  }
-
-  #startClients(nexus: Nexus): void {
-    this.#look();
-    this.#say(`nexus serves, epoch ${nexus.epoch}, members ${this.#members(nexus)}`);
-    const device = nexus.session();
-    const rng = this.#world.rng(`clients ${this.#openings}`);
-    this.#clients = Array.from(
-      { length: CLIENTS },
-      () => new Client(this.#world, device, this.#ledger, rng),
-    );
-    for (const client of this.#clients) client.start();
-  }
-
-  /** Notes a loss of writes that the nexus declared, and demands that there was a cause for it. */
-  #look(): void {
-    const nexus = this.#nexus;
-    if (!nexus || nexus.lossEpoch <= this.#lastLoss) return;
-    this.#lastLoss = nexus.lossEpoch;
-    this.#losses += 1;
-    this.#say(`writes lost, epoch ${nexus.lossEpoch}`);
-    if (!this.#cluster.sites.some(({ lostCache }) => lostCache)) {
-      throw new Error('the nexus declared a loss of writes, but no machine lost its cache');
-    }
-    this.#ledger.lose();
-  }
-
-  #members(nexus: Nexus): string {
-    return (nexus.status().record?.members ?? []).map(({ replica }) => replica).join(' ');
-  }
-
-  // --- faults ------------------------------------------------------------------------------------
-
-  #strike(kind: FaultKind): void {
-    this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + 1);
-    const site = this.#seedPlan.onlyLiar ? this.#liar : this.#anySite();
-    this.#say(`${kind} ${site.node}`);
-    if (kind.startsWith('crash') || kind.startsWith('power-loss'))
-      return this.#strikeProcess(kind, site);
-    // Nobody places a nexus on a machine that is down: its process would never answer.
-    if (kind === 'move-nexus')
-      return this.#world.isRunning(site.node) ? this.#open(site) : undefined;
-    if (kind === 'pause') return this.#world.pause(site.node, 200 + this.#plan.below(4_000));
-    if (this.#strikeNet(kind, site)) return;
-    this.#strikeDisk(kind);
-  }
-
-  #strikeProcess(kind: FaultKind, site: SimSite): void {
-    const all = kind === 'crash-all' || kind === 'power-loss-all';
-    const one = kind === 'crash-nexus' ? this.#nexusSite : site;
-    for (const victim of all ? this.#cluster.sites : [one]) {
-      if (!this.#world.isRunning(victim.node)) continue;
-      if (kind.startsWith('power')) this.#cluster.losePower(victim);
-      else this.#cluster.crash(victim);
-      this.#world.at(this.#world.nowMs + 20 + this.#plan.below(1_500), () => this.#revive(victim));
-    }
-    if (!this.#world.isRunning(this.#nexusSite.node)) this.#loseNexus();
-  }
-
-  #loseNexus(): void {
-    for (const client of this.#clients) client.stop();
-    this.#clients = [];
-    this.#nexus = null;
-    const next = this.#anySite();
-    this.#world.at(this.#world.nowMs + 50 + this.#plan.below(500), () => this.#reopen(next));
-  }
-
-  /** On the chosen machine as soon as it runs. */
-  #reopen(site: SimSite): void {
-    if (this.#nexus) return;
-    if (this.#world.isRunning(site.node)) return this.#open(site);
-    this.#world.at(this.#world.nowMs + 100, () => this.#reopen(site));
-  }
-
-  #revive(site: SimSite): void {
-    if (!this.#world.isRunning(site.node)) this.#cluster.restart(site);
-  }
-
-  #strikeNet(kind: FaultKind, site: SimSite): boolean {
-    const { net } = this.#world;
-    const others = this.#cluster.sites.filter((candidate) => candidate !== site);
-    const other = others[this.#plan.below(others.length)] ?? site;
-    if (kind === 'partition') net.partition(site.node, other.node);
-    else if (kind === 'partition-one-way') net.partitionOneWay(site.node, other.node);
-    else if (kind === 'isolate-nexus') net.isolate(this.#nexusSite.node, this.#world.nodes);
-    else if (kind === 'reset') net.reset(site.node, other.node);
-    else if (kind === 'half-open') net.halfOpen(site.node, other.node);
-    else if (kind === 'clog') net.clog(site.node, other.node, 100 + this.#plan.below(3_000));
-    else return false;
-    if (kind.startsWith('partition') || kind === 'isolate-nexus') {
-      this.#world.at(this.#world.nowMs + 200 + this.#plan.below(4_000), () => net.heal());
-    }
-    return true;
-  }
-
-  #strikeDisk(kind: FaultKind): void {
-    const disk = this.#world.disk(this.#liar.node);
-    // What a failed sync drops is lost as without power: a lone replica then has to say so.
-    if (kind === 'sync-error') this.#liar.lostCache = true;
-    const path = '/pool';
-    const data = /\.data$/;
-    const fault =
-      kind === 'slow-disk'
-        ? disk.addFault({ path, effect: { kind: 'slow', factor: 50 } })
-        : kind === 'hang-disk'
-          ? disk.addFault({ path, effect: { kind: 'hang', ms: 3_000 } })
-          : kind === 'rot'
-            ? disk.addFault({
-                path: data,
-                verbs: ['read'],
-                chance: 0.2,
-                effect: { kind: 'flip', stored: true },
-              })
-            : kind === 'read-error'
-              ? disk.addFault({
-                  path: data,
-                  verbs: ['read'],
-                  chance: 0.2,
-                  effect: { kind: 'fail', code: 'io-error' },
-                })
-              : kind === 'write-error'
-                ? disk.addFault({
-                    path,
-                    verbs: ['write'],
-                    times: 1,
-                    effect: { kind: 'fail', code: 'io-error' },
-                  })
-                : kind === 'sync-error'
-                  ? disk.addFault({
-                      path,
-                      verbs: ['flush'],
-                      times: 1,
-                      effect: { kind: 'fail', code: 'io-error' },
-                    })
-                  : disk.addFault({
-                      path,
-                      verbs: ['write'],
-                      effect: { kind: 'fail', code: 'no-space' },
-                    });
-    this.#world.at(this.#world.nowMs + 200 + this.#plan.below(2_000), () => fault.remove());
-  }
-
-  // --- the end -----------------------------------------------------------------------------------
-
   /** Heals everything and demands progress: all in sync, all equal, all readable. */
   async #heal(): Promise<string | null> {
-    this.#say('everything heals');
-    this.#world.net.heal();
-    for (const site of this.#cluster.sites) this.#world.disk(site.node).removeFaults();
-    await this.#world.run({ forMs: 8_000 });
-    // A replica that failed for good (a sync error) is opened again, as an operator or a supervisor
-    // does.
-    for (const site of this.#cluster.sites) {
-      if (
-        !this.#world.isRunning(site.node) ||
-        (site.running?.store.state().failed ?? null) !== null
-      ) {
-        this.#cluster.restart(site);
-        if (site === this.#nexusSite) this.#loseNexus();
+    const { world, cluster } = this.#scene;
+    this.#scene.say('everything heals');
+    world.net.heal();
+    for (const site of cluster.sites) world.disk(site.node).removeFaults();
+    this.#scene.healing = true;
+    this.#scene.cutsPowerAtFlush = false;
+    if (cluster.controlPlane) cluster.controlPlane.away = false;
+    await world.run({ forMs: 8_000 });
+    this.#restartFailed();
+    await world.run({ forMs: 2_000 });
+    const phase = this.#scene.nexus?.status().phase ?? 'failed';
+    if (phase === 'failed') this.#scene.open(this.#scene.anySite());
+    this.#chores.forget();
+    const limitMs = world.nowMs + HEAL_MS_MAX;
+    const isWhole = (): boolean => this.#scene.isWhole() && this.#chores.settled;
+    while (!(await world.run({ forMs: 250, until: isWhole }))) {
+      this.#chores.align();
+      if (world.nowMs < limitMs) continue;
+      this.#sayLogs();
+      return `no progress after healing: ${JSON.stringify(this.#scene.nexus?.status())}`;
+    }
+    return this.#audit();
+  }
+
+  /**
+   * A replica that failed for good (a sync error) is opened again, as an operator or a supervisor
+   * does.
+   */
+  #restartFailed(): void {
+    const { world, cluster, nexusSite } = this.#scene;
+    for (const site of cluster.sites) {
+      const failed = [...site.running.values()].some(({ store }) => store.state().failed !== null);
+      if (world.isRunning(site.node) && !failed) continue;
+      cluster.restart(site);
+      if (site === nexusSite) this.#scene.loseNexus();
+    }
+  }
+
+  async #audit(): Promise<string | null> {
+    const { world, cluster, nexus, plan, snapshots } = this.#scene;
+    if (nexus === null) return 'no nexus at the end';
+    this.#scene.stopClients();
+    await world.run({ forMs: 5_000, until: () => this.#scene.group?.idle === true });
+    this.#scene.look();
+    const scrubbed = plan.onlyLiar ? await this.#scrub(nexus) : null;
+    if (scrubbed !== null) return scrubbed;
+    const ids = nexus.listSnapshots().map(({ id }) => id);
+    if (nexus.sizeBytes < cluster.sizeBytes) return `the volume shrank to ${nexus.sizeBytes} bytes`;
+    await world.finish(nexus.close());
+    const wrongList = snapshots.checkList(ids);
+    if (wrongList !== null) return wrongList;
+    const differences = await world.finish(replicaDifferences(cluster, ids));
+    if (differences.length > 0) return `replicas differ: ${differences.join(', ')}`;
+    const store = cluster.storeOf(cluster.wanted[0] as (typeof cluster.wanted)[0]);
+    for (const id of ids) {
+      if (store) await world.finish(snapshots.note(store, id));
+      this.#snapshotsRead += 1;
+    }
+    return null;
+  }
+
+  /**
+   * Bad blocks that nobody read wait for the scrub. It repairs the head; a replica with a bad block
+   * in a snapshot is to be rebuilt.
+   */
+  async #scrub(nexus: Nexus): Promise<string | null> {
+    const { world } = this.#scene;
+    for (let round = 1; ; round += 1) {
+      const { unrepaired } = await world.finish(nexus.scrub());
+      if (unrepaired.length === 0) return null;
+      if (round > 1) return `a scrub left bad blocks: ${JSON.stringify(unrepaired)}`;
+      for (const replica of new Set(unrepaired.map((block) => block.replica))) {
+        nexus.rebuild(replica, { full: true });
+      }
+      const isWhole = (): boolean => this.#scene.isWhole();
+      if (!(await world.run({ forMs: HEAL_MS_MAX, until: isWhole }))) {
+        return `no end of the rebuild: ${JSON.stringify(nexus.status())}`;
       }
     }
-    await this.#world.run({ forMs: 2_000 });
-    if (!this.#nexus || this.#nexus.status().phase === 'failed') this.#open(this.#anySite());
-    const whole = await this.#world.run({ forMs: HEAL_MS_MAX, until: () => this.#isWhole() });
-    if (!whole) this.#sayLogs();
-    if (!whole) return `no progress after healing: ${JSON.stringify(this.#nexus?.status())}`;
-    for (const client of this.#clients) client.stop();
-    await this.#world.run({ forMs: 5_000, until: () => this.#clients.every(({ idle }) => idle) });
-    this.#look();
-    const nexus = this.#nexus as Nexus;
-    await this.#world.finish(nexus.close());
-    const differences = await this.#world.finish(this.#cluster.differences());
-    return differences.length > 0 ? `replicas differ: ${differences.join(', ')}` : null;
   }
 
   #sayLogs(): void {
     const distinct = new Map<string, string>();
-    for (const { process, message, fields } of this.#world.logs) {
+    for (const { process, message, fields } of this.#scene.world.logs) {
       distinct.set(`${process} ${message}`, JSON.stringify(fields));
     }
-    for (const [line, fields] of distinct) this.#say(`log ${line} ${fields}`);
-  }
-
-  #isWhole(): boolean {
-    const status = this.#nexus?.status();
-    return (
-      status?.phase === 'serving' &&
-      this.#clients.length > 0 &&
-      status.members.every(({ phase }) => phase === 'in-sync')
-    );
-  }
-
-  #anySite(): SimSite {
-    const { sites } = this.#cluster;
-    return sites[this.#plan.below(sites.length)] as SimSite;
-  }
-
-  #honestSite(): SimSite {
-    return this.#cluster.sites.find((site) => site !== this.#liar) as SimSite;
-  }
-
-  #say(line: string): void {
-    this.#options.log(`${this.#world.nowMs.toFixed(0).padStart(8)} ms  ${line}`);
+    for (const [line, fields] of distinct) this.#scene.say(`log ${line} ${fields}`);
   }
 }

@@ -100,7 +100,8 @@ export class DiskRequests {
       this.#disk.checkRoom(file, offsetBytes, data.byteLength);
       if (faults.some(({ fault }) => fault.effect.kind === 'lose')) return;
       const misdirected = faults.some(({ fault }) => fault.effect.kind === 'misdirect');
-      file.write(misdirected ? this.#elsewhere(file, access) : offsetBytes, data);
+      const place = misdirected ? this.#elsewhere(file, access) : offsetBytes;
+      file.write(place, data, this.#disk.loop.nowMs);
       for (const { fault } of faults) if (fault.effect.kind === 'flip') this.#flip(file, access);
       const { rng, options } = this.#disk;
       if (rng.chance(options.writeBackShare)) file.writeBack(offsetBytes, data.byteLength);
@@ -182,7 +183,7 @@ export class DiskRequests {
     const units = Math.ceil(data.byteLength / unitBytes);
     const kept = [0, units, rng.below(units + 1)][rng.below(3)]!;
     const cut = data.subarray(0, Math.min(data.byteLength, kept * unitBytes));
-    if (cut.byteLength > 0) file.write(offsetBytes, cut);
+    if (cut.byteLength > 0) file.write(offsetBytes, cut, this.#disk.loop.nowMs);
   }
 }
 

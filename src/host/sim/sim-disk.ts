@@ -126,6 +126,19 @@ export class SimDisk {
     return bytes;
   }
 
+  /** Since when data in a file of this directory has waited for a sync; Infinity when none has. */
+  unsyncedSinceMs(directory: string, suffix: string): number {
+    const node = this.tree.find(directory);
+    let sinceMs = Infinity;
+    if (node?.kind !== 'directory') return sinceMs;
+    for (const [name, file] of node.entries) {
+      if (file.kind === 'file' && name.endsWith(suffix)) {
+        sinceMs = Math.min(sinceMs, file.unsyncedSinceMs());
+      }
+    }
+    return sinceMs;
+  }
+
   sizeOf(path: string): number {
     return this.tree.getFile(path).sizeBytes;
   }

@@ -11,6 +11,8 @@ interface Page {
   /** Which of the eight sectors this layer changed. */
   sectors: number;
   hole: boolean;
+  /** When this round first put data into it. */
+  sinceMs: number;
 }
 
 /**
@@ -69,6 +71,18 @@ export class SimFile {
     );
   }
 
+  /** Since when some data has waited for a sync; Infinity when none has. Holes do not count. */
+  unsyncedSinceMs(): number {
+    let sinceMs = Infinity;
+    for (const { pages, state } of this.#rounds) {
+      if (state === 'phantom') continue;
+      for (const page of pages.values()) {
+        if (!page.hole && page.sinceMs < sinceMs) sinceMs = page.sinceMs;
+      }
+    }
+    return sinceMs;
+  }
+
   /** How many pages a write would add. */
   pagesMissing(offsetBytes: number, lengthBytes: number): number {
     let missing = 0;
@@ -90,13 +104,14 @@ export class SimFile {
     }
   }
 
-  write(offsetBytes: number, data: Uint8Array): void {
+  write(offsetBytes: number, data: Uint8Array, nowMs = 0): void {
     for (let at = 0; at < data.byteLength; ) {
       const index = Math.floor((offsetBytes + at) / PAGE_BYTES);
       const inPage = (offsetBytes + at) % PAGE_BYTES;
       const count = Math.min(PAGE_BYTES - inPage, data.byteLength - at);
-      const page = this.#pageToChange(index, count === PAGE_BYTES);
+      const page = this.#pageToChange(index, count === PAGE_BYTES, nowMs);
       page.bytes.set(data.subarray(at, at + count), inPage);
+      if (page.hole) page.sinceMs = nowMs;
       page.hole = false;
       page.sectors |= sectorMask(inPage, count);
       at += count;
@@ -262,14 +277,14 @@ export class SimFile {
   }
 
   /** `whole`: the caller replaces all of it. */
-  #pageToChange(index: number, whole: boolean): Page {
+  #pageToChange(index: number, whole: boolean, nowMs = Infinity): Page {
     const visible = this.#visible(index);
     if (visible === undefined) this.#pages++;
     const page = this.#top.pages.get(index);
     if (page !== undefined) return page;
     const keeps = !whole && visible !== undefined;
     const bytes = keeps ? visible.slice() : new Uint8Array(PAGE_BYTES);
-    const fresh: Page = { bytes, sectors: 0, hole: false };
+    const fresh: Page = { bytes, sectors: 0, hole: false, sinceMs: nowMs };
     this.#top.pages.set(index, fresh);
     return fresh;
   }
