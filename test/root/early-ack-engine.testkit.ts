@@ -3,6 +3,7 @@
  * Everything else is the production engine.
  */
 import { parseArgs } from 'node:util';
+import { ENGINE_CHECKS } from '#api/checks/mod.ts';
 import { type NodeId, parseId } from '#api/mod.ts';
 import { Engine, VolumeService } from '#data/engine/mod.ts';
 import type { Disk, DiskFile, DiskRequest, OpenOptions } from '#host/mod.ts';
@@ -75,4 +76,7 @@ const engine = new Engine({
   onStop: () => setImmediate(() => process.exit(0)),
 });
 await engine.start();
-await serveRpc(host.net, `unix:${runDirectory}/${node}.engine.sock`, engine.handlers, host);
+await serveRpc(host.net, `unix:${runDirectory}/${node}.engine.sock`, engine.handlers, {
+  ...host,
+  checks: ENGINE_CHECKS,
+});

@@ -11,6 +11,7 @@ import {
   type ReplicaPlace,
   type VolumeId,
 } from '#api/mod.ts';
+import { ENGINE_CHECKS } from '#api/checks/mod.ts';
 import { SimWorld } from '#host/sim/mod.ts';
 import { serveRpc } from '#rpc/mod.ts';
 import { Engine, VolumeService } from './mod.ts';
@@ -54,7 +55,7 @@ class Machines {
       onStop: () => undefined,
     });
     await engine.start();
-    await serveRpc(host.net, engineAddress, engine.handlers, host);
+    await serveRpc(host.net, engineAddress, engine.handlers, { ...host, checks: ENGINE_CHECKS });
     await host.disk.makeDirectory(`/pool-${name}`);
     const pool = parseId<PoolId>('pool', `pool-${name}`);
     await engine.handlers['pool.ensure']({ pool, directory: `/pool-${name}`, create: true });

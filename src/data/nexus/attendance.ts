@@ -57,7 +57,7 @@ export class Attendance {
     for (const [replica, { member, trusted, forgot, record, handTo }] of sessions) {
       const slot = this.#core.roster.add(replica);
       slot.voteless = !trusted;
-      if (forgot) slot.fullRebuild = true;
+      if (forgot || record === null) slot.fullRebuild = true;
       slot.absentSinceMs ??= nowMs;
       const session = this.#adopt(slot, member, trusted, record);
       // May say at once that it is lost.

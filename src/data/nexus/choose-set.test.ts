@@ -140,6 +140,13 @@ describe('chooseSet', () => {
     }
   });
 
+  test('chooseSet tells a new replica from one that is blank and should not be (R16)', () => {
+    const now = record(3, 1, { members: ['x', 'y'], voters: ['x', 'y', 'z'] });
+    const answers = [answer('x', now), answer('y', now), answer('z', null), answer('n', null)];
+    const choice = chooseSet(answers, null);
+    assert.deepEqual(choice.kind === 'chosen' && choice.forgetful, ['z']);
+  });
+
   test('chooseSet does not call it rolled back when the record came a moment after its state', () => {
     // It promised epoch 3 to another nexus, and accepted its record, after we asked for its state.
     const held = record(3, 1, { members: ['x', 'y', 'z'] });

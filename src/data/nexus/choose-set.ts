@@ -121,7 +121,15 @@ export function remembers(answer: ControlPlaneAnswer, found: MembershipRecord): 
 /** R16: blank, recognised by its files, or older than a member of the set can be. */
 function forgot(answer: ReplicaAnswer, found: MembershipRecord | null): boolean {
   const { state, record, replica } = answer;
-  if (state.condition === 'rolled-back' || record === null) return true;
+  if (state.condition === 'rolled-back') return true;
+  // Blank: it forgot if it should know the volume, else it is new and has nothing to remember.
+  if (record === null) {
+    return (
+      found === null ||
+      votersOf(found).includes(replica) ||
+      found.members.some((member) => member.replica === replica)
+    );
+  }
   if (found !== null && isBelowFloor(found, replica, record)) return true;
   if (found === null || !found.members.some((member) => member.replica === replica)) return false;
   if (comparePositions(record, found.floor) < 0) return true;

@@ -4,7 +4,7 @@ import { type ErrorCode, HoldfastError, type SnapshotId, type TraceEvent } from 
 import { flushDevice, readDevice, trimDevice, writeDevice, zeroDevice } from '#data/block/mod.ts';
 import { MemoryCluster } from '#data/replica/memory-cluster.testkit.ts';
 import type { Nexus } from './nexus.ts';
-import { filled, initialRecord, KIB, MIB, Rig } from './nexus.testkit.ts';
+import { filled, initialRecord, KIB, MIB, Rig, MemoryVoter } from './nexus.testkit.ts';
 
 const QUICK = { memberDeadlineMs: 400, reconnectMs: 10, reconnectMaxMs: 50 };
 const SNAPSHOT = 's-1' as SnapshotId;
@@ -335,6 +335,30 @@ describe('Replicas come and go', () => {
       await nexus.start();
       await rig.until('vote', () => nexus.status().record?.voters.length === 4);
       assert.equal(nexus.status().counters['rollbacks'] ?? 0, 0);
+      await nexus.close();
+    });
+  });
+
+  test('The last replica with a vote cannot be taken out', async () => {
+    const rig = new Rig({
+      replicas: ['r-1', 'r-2'],
+      policy: QUICK,
+      controlPlane: new MemoryVoter(),
+    });
+    await rig.run(async () => {
+      const first = rig.nexus();
+      await first.start();
+      const image = rig.cluster.disk('r-2').image();
+      await writeDevice(first, 0, filled(1));
+      await first.close();
+      rig.cluster.crash('r-2');
+      rig.cluster.disk('r-2').restore(image);
+      rig.cluster.start('r-2');
+      const nexus = rig.nexus();
+      await nexus.start();
+      await rig.until('rebuilt', () => members(nexus) === 2, 30_000);
+      await failsWith('conflict', nexus.removeReplica(rig.cluster.ids[0] as never));
+      await nexus.removeReplica(rig.cluster.ids[1] as never);
       await nexus.close();
     });
   });

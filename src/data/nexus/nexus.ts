@@ -670,7 +670,8 @@ export class Nexus implements BlockDevice {
 
   /**
    * Takes a replica out for good: of the record, then of the voters (rule 17), then of mind.
-   * Resolves when it may be deleted. `conflict` when it is the last one in sync.
+   * Resolves when it may be deleted. `conflict` when it is the last one in sync, or of these the
+   * last one that has a vote.
    */
   async removeReplica(replica: ReplicaId): Promise<void> {
     this.#requireServing();
@@ -679,6 +680,11 @@ export class Nexus implements BlockDevice {
     const others = this.#core.roster.inPhase('in-sync').filter((each) => each !== slot);
     if (others.length === 0) {
       throw new HoldfastError('conflict', 'Replica is the last one in sync', {
+        details: { replica },
+      });
+    }
+    if (others.every((each) => each.voteless)) {
+      throw new HoldfastError('conflict', 'Replica is the last one in sync that has a vote', {
         details: { replica },
       });
     }
