@@ -54,8 +54,11 @@ export class Chores {
     const free = running.find((site) => cluster.replicasAt(site).length === 0);
     const site = free ?? running[rng.below(Math.max(1, running.length))];
     if (site === undefined) return false;
-    const local = cluster.replicasAt(site)[0];
-    this.#retiring = local ?? (cluster.wanted[rng.below(this.#replicas)] as ReplicaId);
+    const [local] = cluster.replicasAt(site);
+    const voters = nexus.status().record?.voters ?? cluster.wanted;
+    const voteless = cluster.wanted.find((replica) => !voters.includes(replica));
+    const any = cluster.wanted[rng.below(this.#replicas)] as ReplicaId;
+    this.#retiring = voteless ?? local ?? any;
     void this.#add(site);
     return true;
   }

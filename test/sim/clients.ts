@@ -13,6 +13,8 @@ import type { Ledger } from './ledger.ts';
 const CLIENTS = 6;
 const BLOCKS_PER_REQUEST_MAX = 8;
 const THINK_MS_MAX = 60;
+const READERS = 4;
+const READER_THINK_MS_MAX = 16;
 const NONE = new Uint8Array(0);
 
 /** All clients of one nexus: one session after another, as they are lost. */
@@ -71,6 +73,17 @@ export class ClientGroup {
     }
   }
 
+  /** Clients that do nothing but read often written blocks, until `untilMs`. */
+  readersUntil(untilMs: number, readers = READERS, thinkMs = READER_THINK_MS_MAX): void {
+    const session = this.#session;
+    if (session === null) return;
+    for (let i = 0; i < readers; i += 1) {
+      const client = this.#client(session);
+      this.#clients.push(client);
+      client.readUntil(untilMs, thinkMs);
+    }
+  }
+
   #client(session: ClientSession): Client {
     // A session that lost writes is over; the application begins anew.
     const onLost = (): void => {
@@ -89,6 +102,9 @@ class Client {
   readonly #onLost: () => void;
   readonly #request: BlockRequest = createRequest();
   #stopped = false;
+  /** Of a client that only reads; else 0. */
+  #readsUntilMs = 0;
+  #thinkMs = THINK_MS_MAX;
   idle = true;
 
   constructor(
@@ -124,13 +140,23 @@ class Client {
     this.#write(this.#rng.below(this.#ledger.blocks.length), 1);
   }
 
+  readUntil(untilMs: number, thinkMs: number): void {
+    this.#readsUntilMs = untilMs;
+    this.#thinkMs = thinkMs;
+    this.#think();
+  }
+
   #think(): void {
-    this.#world.at(this.#world.nowMs + this.#rng.below(THINK_MS_MAX), () => {
+    this.#world.at(this.#world.nowMs + this.#rng.below(this.#thinkMs), () => {
       if (!this.#stopped) this.#next();
     });
   }
 
   #next(): void {
+    if (this.#readsUntilMs > 0) {
+      if (this.#world.nowMs >= this.#readsUntilMs) return;
+      return this.#read(this.#lowPlace(this.#ledger.blocks.length), 1);
+    }
     const dice = this.#rng.below(100);
     const length = 1 + this.#rng.below(BLOCKS_PER_REQUEST_MAX);
     const places = this.#ledger.blocks.length - length + 1;

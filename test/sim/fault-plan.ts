@@ -15,11 +15,12 @@ const WEIGHTS = {
   'crash-all': 2,
   'power-loss': 4,
   'power-loss-all': 1.5,
-  'power-loss-at-flush': 1.5,
+  'power-loss-at-flush': 2,
   partition: 4,
   'partition-one-way': 2,
   'isolate-nexus': 2,
   'take-over': 3,
+  'stale-home': 0,
   'control-away': 2,
   reset: 2,
   'half-open': 2,
@@ -35,11 +36,12 @@ const WEIGHTS = {
   'write-error': 1,
   'sync-error': 1,
   'disk-full': 1,
-  rollback: 2,
+  rollback: 3,
   snapshot: 5,
   'snapshot-delete': 3,
   grow: 1.5,
   replace: 2,
+  compare: 1.5,
 } as const satisfies Record<string, number>;
 
 export type FaultKind = keyof typeof WEIGHTS;

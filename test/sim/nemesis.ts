@@ -8,6 +8,7 @@ import type { SimSite } from './sim-cluster.ts';
 
 /** Writes beside those of the clients when a machine is to die with many under way. */
 const BURST_WRITES = 24;
+const TAKE_OVER_READS_MS = 3_000;
 /** How often it is looked whether yesterday's copy may come back now. */
 const ROLLBACK_ATTEMPTS = 40;
 /** As many have to be under way at the end for it to count. */
@@ -60,15 +61,22 @@ export class Nemesis {
       case 'power-loss-all':
         return this.#kill(kind, site);
       case 'crash-in-flight':
-        return this.#crashInFlight();
+        return this.crashInFlight();
       case 'power-loss-at-flush':
         this.#scene.cutsPowerAtFlush = true;
         return true;
       case 'rollback':
         return this.#rollBack(site);
       case 'move-nexus':
+        return this.#moveNexus(site);
       case 'take-over':
-        return this.#takeOver(kind, site);
+        this.takeOver(site, 1_500);
+        return false;
+      case 'stale-home':
+        return false;
+      case 'compare':
+        if (this.#scene.nexus) this.#scene.compareMembers(this.#scene.nexus);
+        return true;
       case 'pause':
         world.pause(site.node, 200 + rng.below(4_000));
         return true;
@@ -84,12 +92,13 @@ export class Nemesis {
   #kill(kind: FaultKind, site: SimSite): boolean {
     const { cluster, nexusSite } = this.#scene;
     const one = kind === 'crash-nexus' ? nexusSite : site;
-    this.#scene.kill(kind.endsWith('-all') ? cluster.sites : [one], kind.startsWith('power'));
+    const victims = kind.endsWith('-all') ? cluster.sites : [one];
+    this.#scene.kill(victims, { power: kind.startsWith('power') });
     return true;
   }
 
   /** The engine that serves dies, or loses power, while many writes are under way. */
-  #crashInFlight(): boolean {
+  crashInFlight(): boolean {
     const { group, nexusSite, world, rng } = this.#scene;
     if (group === null || !world.isRunning(nexusSite.node)) return false;
     group.burst(BURST_WRITES);
@@ -97,7 +106,7 @@ export class Nemesis {
     world.at(world.nowMs + rng.float() * 1.5, () => {
       if (this.#scene.group !== group) return;
       if (group.writesInFlight >= IN_FLIGHT_MIN) this.#scene.count('crash-in-flight');
-      this.#scene.kill([nexusSite], power);
+      this.#scene.kill([nexusSite], { power });
     });
     // Counted when it turns out to be one.
     return false;
@@ -133,27 +142,32 @@ export class Nemesis {
       }
       this.#scene.count('rollback');
       this.#scene.say(`yesterday's copy on ${site.node}`);
-      this.#scene.kill([site], false);
+      this.#scene.kill([site], { power: false });
       site.lostCache = true;
       world.disk(site.node).restoreDirectory(cluster.directory, clone);
     });
   }
 
-  /** Another nexus; with `take-over` the former one is cut off, has clients and does not know. */
-  #takeOver(kind: 'move-nexus' | 'take-over', site: SimSite): boolean {
-    const { world, nexusSite, rng } = this.#scene;
+  /** Another nexus, while the former one may live on and have clients. */
+  #moveNexus(site: SimSite): boolean {
     // Nobody places a nexus on a machine that is down: its process would never answer.
-    if (!world.isRunning(site.node)) return false;
-    if (kind === 'move-nexus') {
-      this.#scene.open(site, rng.chance(0.5));
-      return true;
-    }
-    if (site === nexusSite || !world.isRunning(nexusSite.node)) return false;
+    if (!this.#scene.world.isRunning(site.node)) return false;
+    this.#scene.open(site, this.#scene.rng.chance(0.5));
+    return true;
+  }
+
+  /** The nexus is cut off and does not know that another one takes over; both have clients. */
+  takeOver(site: SimSite, withinMs: number): boolean {
+    const { world, nexusSite, group, rng } = this.#scene;
+    if (site === nexusSite || group === null || !world.isRunning(nexusSite.node)) return false;
     world.net.isolate(nexusSite.node, world.nodes);
-    world.at(world.nowMs + rng.below(1_500), () => {
+    // Its other clients soon wait for members that it cannot reach.
+    group.readersUntil(world.nowMs + TAKE_OVER_READS_MS);
+    world.at(world.nowMs + 20 + rng.below(withinMs), () => {
       if (world.isRunning(site.node)) this.#scene.open(site, true);
     });
     this.#healLater(2_000 + rng.below(3_000));
+    this.#scene.count('take-over');
     return true;
   }
 

@@ -5,7 +5,16 @@
 import { ok } from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Member } from '#data/member/mod.ts';
-import { CopiesNothing, ReadsJoiner } from '#data/nexus/planted.testkit.ts';
+import {
+  AcknowledgesEarly,
+  CopiesNothing,
+  FlushesOne,
+  FlushesUnasked,
+  ForgivesLoss,
+  IgnoresLease,
+  ReadsJoiner,
+  ReconcilesNothing,
+} from '#data/nexus/planted.testkit.ts';
 import type { ReplicaStore } from '#data/store/mod.ts';
 import { runSeed } from './run-seed.ts';
 import type { PlantedParts } from './sim-cluster.ts';
@@ -67,9 +76,17 @@ function planted(name: string, parts: PlantedParts, from = 1): void {
   });
 }
 
-planted('reads from a joiner', { nexusClasses: { ReadPath: ReadsJoiner } }, 2);
+planted('reads from a joiner', { nexusClasses: { ReadPath: ReadsJoiner } });
 planted('a join that copies nothing', { nexusClasses: { RebuildJob: CopiesNothing } });
-planted('a store that does not sync', { wrapStore: flushesNothing }, 10);
+planted('an opening without reconcile', { nexusClasses: { Reconcile: ReconcilesNothing } });
+planted('an acknowledgement before the removal', {
+  nexusClasses: { WritePath: AcknowledgesEarly },
+});
+planted('a flush that nobody has done', { nexusClasses: { FlushRounds: FlushesUnasked } });
+planted('a flush that one member has done', { nexusClasses: { FlushRounds: FlushesOne } });
+planted('an opening that ignores the lease', { nexusClasses: { Opening: IgnoresLease } });
+planted('a session that outlives a loss', { nexusClasses: { Opening: ForgivesLoss } });
+planted('a store that does not sync', { wrapStore: flushesNothing });
 planted('a store that forgets stamps', { wrapStore: forgetsStamps });
-planted('a store that hides a loss of power', { wrapStore: keepsIncarnation }, 6);
+planted('a store that hides a loss of power', { wrapStore: keepsIncarnation });
 planted('a member that loses writes', { wrapMember: losesWrites });

@@ -9,6 +9,7 @@ import { replicaDifferences } from './compare-replicas.ts';
 import { drawFault, type FaultKind, type Layout } from './fault-plan.ts';
 import { Nemesis } from './nemesis.ts';
 import { Scene } from './scene.ts';
+import { SetPieces } from './set-pieces.ts';
 import type { PlantedParts } from './sim-cluster.ts';
 
 /** Between two faults at least; a few follow each other closely. */
@@ -56,6 +57,7 @@ class SeedRun {
   readonly #scene: Scene;
   readonly #chores: Chores;
   readonly #nemesis: Nemesis;
+  readonly #pieces: SetPieces;
   #snapshotsRead = 0;
 
   constructor(seed: number, options: SeedOptions) {
@@ -64,6 +66,7 @@ class SeedRun {
     this.#scene = new Scene(seed, options.parts, options.log);
     this.#chores = new Chores(this.#scene);
     this.#nemesis = new Nemesis(this.#scene, this.#chores);
+    this.#pieces = new SetPieces(this.#scene, this.#nemesis, options.faultyMs);
   }
 
   async play(): Promise<string | null> {
@@ -79,7 +82,9 @@ class SeedRun {
       this.#scene.look();
       this.#chores.align();
       if (this.#scene.nexus?.status().phase === 'failed') this.#scene.loseNexus();
-      this.#nemesis.strike(drawFault(rng, plan.weights));
+      const quietMs = this.#pieces.next();
+      if (quietMs > 0) await world.run({ forMs: quietMs });
+      else this.#nemesis.strike(drawFault(rng, plan.weights));
     }
     return ledger.problem ?? (await this.#heal()) ?? ledger.check();
   }

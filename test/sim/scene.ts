@@ -10,10 +10,13 @@ import { drawPlan, type FaultKind, type SeedPlan } from './fault-plan.ts';
 import { dishonestFlush } from './flush-watch.ts';
 import { Ledger } from './ledger.ts';
 import { type PlantedParts, SIM_NODES, SimCluster, type SimSite } from './sim-cluster.ts';
-import { SnapshotBook } from './snapshot-book.ts';
+import { SnapshotBook, tolerant } from './snapshot-book.ts';
 
 /** Blocks that are checked by history; the rest of the volume is scratch. */
 const LEDGER_BLOCKS = 384;
+
+const SOON_MS = 300;
+const STORM_MS = 150;
 
 interface Attached {
   readonly group: ClientGroup;
@@ -39,6 +42,10 @@ export class Scene {
   deaths = 0;
   /** Power goes everywhere in the moment in which the next flush is acknowledged. */
   cutsPowerAtFlush = false;
+  /** So many readers come at once when the next nexus serves. */
+  stormNext = 0;
+  /** The next nexus compares its members as soon as it serves. */
+  comparesNext = false;
   /** No more faults. */
   healing = false;
   #attached: Attached | null = null;
@@ -123,6 +130,23 @@ export class Scene {
     const group = new ClientGroup(this.world, nexus, this.ledger, rng);
     this.#attached = { group, site };
     group.start(sinceEpoch);
+    // What a new nexus gets wrong shows soon, or is written over.
+    if (this.stormNext > 0) group.readersUntil(this.world.nowMs + STORM_MS, this.stormNext, 3);
+    else group.readersUntil(this.world.nowMs + SOON_MS);
+    this.stormNext = 0;
+    if (this.comparesNext) this.compareMembers(nexus);
+    this.comparesNext = false;
+  }
+
+  /** Members in sync are equal whenever nothing is on its way: the volume's own scrub says so. */
+  compareMembers(nexus: Nexus): void {
+    if (this.plan.onlyLiar) return;
+    const compare = async (): Promise<void> => {
+      const { differingSegments } = await nexus.scrub({ compare: true });
+      if (differingSegments.length === 0) return;
+      this.ledger.fail(`members in sync differ in segments ${differingSegments.join(' ')}`);
+    };
+    void tolerant(compare(), () => undefined);
   }
 
   #leave(goesOn: boolean): void {
@@ -139,10 +163,9 @@ export class Scene {
   }
 
   /** The machine of the nexus is down, or the nexus gave up: somebody else will be it. */
-  loseNexus(): void {
+  loseNexus(next: SimSite = this.anySite()): void {
     this.#leave(false);
     this.nexus = null;
-    const next = this.anySite();
     this.world.at(this.world.nowMs + 50 + this.rng.below(500), () => this.#reopen(next));
   }
 
@@ -173,14 +196,17 @@ export class Scene {
     this.cutsPowerAtFlush = false;
     this.world.at(this.world.nowMs, () => {
       this.say('power goes at a flush');
-      this.kill(this.cluster.sites, true);
+      this.kill(this.cluster.sites, { power: true });
     });
   }
 
   // --- machines ----------------------------------------------------------------------------------
 
   /** They start again after a while, each on its own. */
-  kill(victims: readonly SimSite[], power: boolean): void {
+  kill(
+    victims: readonly SimSite[],
+    { power, downMs, next }: { power: boolean; downMs?: number; next?: SimSite },
+  ): void {
     for (const victim of victims) {
       if (!this.world.isRunning(victim.node)) continue;
       this.deaths += 1;
@@ -188,9 +214,10 @@ export class Scene {
       else this.cluster.crash(victim);
       for (const { group, site } of this.#former) if (site === victim) group.stop();
       this.#former = this.#former.filter(({ site }) => site !== victim);
-      this.world.at(this.world.nowMs + 20 + this.rng.below(1_500), () => this.revive(victim));
+      const restMs = downMs ?? 20 + this.rng.below(1_500);
+      this.world.at(this.world.nowMs + restMs, () => this.revive(victim));
     }
-    if (!this.world.isRunning(this.nexusSite.node)) this.loseNexus();
+    if (!this.world.isRunning(this.nexusSite.node)) this.loseNexus(next);
   }
 
   revive(site: SimSite): void {
