@@ -26,7 +26,7 @@ export class NodeDiskFile implements DiskFile {
   readonly #writable: boolean;
   readonly #lanes: DiskLanes;
   readonly #mode: DiskMode;
-  /** Files of tmpfs have no disk to wait for, and its reads do not know RWF_NOWAIT. */
+  /** Files of tmpfs have no disk to wait for, and its calls do not know RWF_NOWAIT. */
   readonly #inMemory: boolean;
   readonly #calls = new Pool<FileCall>(() => new FileCall(this), 64);
   #underWay = 0;
@@ -144,11 +144,12 @@ export class NodeDiskFile implements DiskFile {
     const { verb, data, offsetBytes } = request;
     const length = data.byteLength;
     if (length === 0) return false;
+    const direct = this.#inMemory || this.#mode === 'inline';
     if (verb === 'read') {
-      const transfer = this.#inMemory || this.#mode === 'inline' ? pread : preadNoWait;
+      const transfer = direct ? pread : preadNoWait;
       return transfer(this.#fd, addressOf(data), length, offsetBytes) === length;
     }
-    if (verb !== 'write' || this.#mode === 'lanes') return false;
+    if (verb !== 'write' || !direct) return false;
     return pwrite(this.#fd, addressOf(data), length, offsetBytes) === length;
   }
 
