@@ -6,6 +6,7 @@ export { assert, AssertionError, unreachable } from './assert.ts';
 export { backOffMs } from './back-off.ts';
 export type { BackOffLimits } from './back-off.ts';
 export { Bitmap } from './bitmap.ts';
+export { appendBlockCrc, CRC_BLOCK_BYTES, joinBlockCrcs, takeBlockCrcs } from './block-crcs.ts';
 export { ByteReader } from './byte-reader.ts';
 export type { Endian } from './byte-reader.ts';
 export { ByteWriter } from './byte-writer.ts';

@@ -19,6 +19,11 @@ export interface ReplicaRequest {
   offsetBytes: number;
   lengthBytes: number;
   data: Uint8Array;
+  /**
+   * Write: crc32c of each block of `data`, when its owner has them already; stays as it is until
+   * `done`. Nobody takes them again.
+   */
+  blockCrcs?: Uint32Array | null;
   /** The segments' stamp becomes the higher of their own and this one. Not used by read. */
   stampEpoch: number;
   stampN: number;

@@ -3,7 +3,7 @@
  * the requests to the members, which it owns. It waits for `waiting`, a set of member bits: those
  * that have not accepted it and whose removal is not committed.
  */
-import { EMPTY_BYTES, RangeTicket } from '#lib/mod.ts';
+import { CRC_BLOCK_BYTES, EMPTY_BYTES, RangeTicket, takeBlockCrcs } from '#lib/mod.ts';
 import type { HoldfastError } from '#api/mod.ts';
 import type { BlockRequest, ReplicaRequest, ReplicaVerb } from '#data/block/mod.ts';
 import type { MemberSession } from './member-session.ts';
@@ -23,6 +23,7 @@ export class SubWrite implements ReplicaRequest {
   offsetBytes = 0;
   lengthBytes = 0;
   data: Uint8Array = EMPTY_BYTES;
+  blockCrcs: Uint32Array | null = null;
   stampEpoch = 0;
   stampN = 0;
   readonly done: (error: HoldfastError | null) => void;
@@ -74,6 +75,9 @@ export class WriteOp {
   started = false;
   trace: WriteTrace | null = null;
 
+  /** Of a write's blocks, taken once for all members. */
+  #blockCrcs: Uint32Array | null = null;
+
   // In flight, in the order of starting.
   before: WriteOp | null = null;
   next: WriteOp | null = null;
@@ -94,8 +98,22 @@ export class WriteOp {
     return sub;
   }
 
+  /** Checksums of the data of this write. */
+  takeCrcs(data: Uint8Array): Uint32Array {
+    const count = data.byteLength / CRC_BLOCK_BYTES;
+    let crcs = this.#blockCrcs;
+    if (crcs === null || crcs.length < count) {
+      crcs = new Uint32Array(count);
+      this.#blockCrcs = crcs;
+    }
+    takeBlockCrcs(data, crcs);
+    return crcs;
+  }
+
   /** Forgets requests that did not come back: the op is free without them. */
   detach(): void {
+    // Those that are still out there keep their checksums.
+    this.#blockCrcs = null;
     for (let i = 0; i < this.subs.length; i++) {
       const sub = this.subs[i];
       if (sub === undefined || !sub.busy) continue;

@@ -137,6 +137,7 @@ export class WritePath implements WriteOwner {
     this.inFlight.add(op);
     if (this.inFlight.size === 1) this.#options.onBusy();
     op.trace?.add('ordered', { epoch: generations.epoch, n: op.n });
+    const crcs = op.verb === 'write' ? op.takeCrcs(request.data) : null;
     const { receivers } = roster;
     for (let i = 0; i < receivers.length; i++) {
       const slot = receivers[i] as MemberSlot;
@@ -148,6 +149,7 @@ export class WritePath implements WriteOwner {
       sub.offsetBytes = request.offsetBytes;
       sub.lengthBytes = request.lengthBytes;
       sub.data = op.verb === 'write' ? request.data : EMPTY_BYTES;
+      sub.blockCrcs = crcs;
       sub.stampEpoch = generations.epoch;
       sub.stampN = op.n;
       sub.slot = slot;

@@ -37,7 +37,7 @@ import {
   readHello,
 } from '#data/proto/peer/mod.ts';
 import type { Clock, Conn, Log } from '#host/mod.ts';
-import { decodeText, EMPTY_BYTES } from '#lib/mod.ts';
+import { CRC_BLOCK_BYTES, decodeText, EMPTY_BYTES } from '#lib/mod.ts';
 import type { BufferShelf } from './buffer-shelf.ts';
 import { serveCold } from './cold-service.ts';
 import type { LocalMember } from './local-member.ts';
@@ -54,17 +54,26 @@ class Work implements ReplicaRequest {
   offsetBytes = 0;
   lengthBytes = 0;
   data: Uint8Array = EMPTY_BYTES;
+  blockCrcs: Uint32Array | null = null;
   stampEpoch = 0;
   stampN = 0;
   type = 0;
   requestId = 0;
   weight = 0;
+  #crcMemory = new Uint32Array(1);
   readonly #session: PeerSession;
   done: (error: HoldfastError | null) => void;
 
   constructor(session: PeerSession) {
     this.#session = session;
     this.done = (error) => this.#session.finished(this, error);
+  }
+
+  /** The decoder's own are overwritten by the next frame. */
+  keepCrcs(crcs: Uint32Array, count: number): void {
+    if (this.#crcMemory.length < count) this.#crcMemory = new Uint32Array(count);
+    for (let i = 0; i < count; i++) this.#crcMemory[i] = crcs[i]!;
+    this.blockCrcs = this.#crcMemory;
   }
 }
 
@@ -316,6 +325,7 @@ export class PeerSession {
     work.stampN = frame.stampN;
     work.layer = null;
     work.data = EMPTY_BYTES;
+    work.blockCrcs = null;
     let data = payload;
     if (layerBytes > 0) {
       const layer = findLayer(payload.subarray(0, layerBytes));
@@ -334,6 +344,9 @@ export class PeerSession {
         work.data.set(data);
       } else {
         work.data = data;
+        if (frame.blockCrcs !== null) {
+          work.keepCrcs(frame.blockCrcs, dataBytes / CRC_BLOCK_BYTES);
+        }
       }
     } else {
       if (data.byteLength !== 0) return this.#violation('unexpected-length');

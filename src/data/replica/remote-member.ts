@@ -48,7 +48,15 @@ import {
   type Welcome,
 } from '#data/proto/peer/mod.ts';
 import type { Clock, Conn, Log } from '#host/mod.ts';
-import { assert, concatBytes, Deferred, EMPTY_BYTES, encodeText } from '#lib/mod.ts';
+import {
+  assert,
+  concatBytes,
+  CRC_BLOCK_BYTES,
+  Deferred,
+  EMPTY_BYTES,
+  encodeText,
+  joinBlockCrcs,
+} from '#lib/mod.ts';
 import { type PeerLimits, untilTickMs } from './peer-limits.ts';
 
 /** Low half of a request id: its slot; high half: how often the slot was used. */
@@ -258,7 +266,12 @@ export class RemoteMember implements Member {
     const data = type === FRAME.write ? request.data : EMPTY_BYTES;
     const layer = request.layer === null ? EMPTY_BYTES : this.#layerName(request.layer);
     const { id } = slot;
-    this.#batch.addHot(type, 0, id, offsetBytes, lengthBytes, stampEpoch, stampN, layer, data);
+    const crcs = request.blockCrcs ?? null;
+    const crc =
+      type === FRAME.write && crcs !== null
+        ? joinBlockCrcs(crcs, lengthBytes / CRC_BLOCK_BYTES)
+        : -1;
+    this.#batch.addHot(type, 0, id, offsetBytes, lengthBytes, stampEpoch, stampN, layer, data, crc);
   }
 
   #layerName(layer: SnapshotId): Uint8Array {

@@ -44,7 +44,10 @@ export class FrameBatch {
     return this.#end === this.#memory.byteLength || this.#bytes >= BYTES_MAX;
   }
 
-  /** The hot form of `add`: nothing is allocated. */
+  /**
+   * The hot form of `add`: nothing is allocated. `dataCrc` is the checksum of `data` where the
+   * caller has it, else -1.
+   */
   addHot(
     type: number,
     flags: number,
@@ -55,6 +58,7 @@ export class FrameBatch {
     stampN: number,
     layer: Uint8Array,
     data: Uint8Array,
+    dataCrc = -1,
   ): void {
     assert(this.#end < this.#memory.byteLength, 'a full batch is flushed first');
     const at = this.#end;
@@ -62,7 +66,8 @@ export class FrameBatch {
     const layerBytes = layer.byteLength;
     const dataBytes = data.byteLength;
     let crc = layerBytes === 0 ? 0 : crc32c(layer);
-    if (dataBytes > 0) crc = crc32c(data, crc);
+    if (dataCrc >= 0 && layerBytes === 0) crc = dataCrc;
+    else if (dataBytes > 0) crc = crc32c(data, crc);
     view.setUint32(at, MAGIC, true);
     view.setUint32(at + 4, type | (flags << 8) | (layerBytes << 16), true);
     view.setUint32(at + 8, requestId, true);

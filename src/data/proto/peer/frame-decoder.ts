@@ -11,8 +11,17 @@
  *   own. Nothing else is allocated per frame but one short-lived view.
  * - A violation is final.
  */
-import { assert, crc32c, EMPTY_BYTES, readU64Le, viewOf } from '#lib/mod.ts';
-import { HEADER_BYTES, LAYER_BYTES_MAX, MAGIC, payloadBytesMax } from './frame-types.ts';
+import {
+  assert,
+  CRC_BLOCK_BYTES,
+  crc32c,
+  EMPTY_BYTES,
+  joinBlockCrcs,
+  readU64Le,
+  takeBlockCrcs,
+  viewOf,
+} from '#lib/mod.ts';
+import { FRAME, HEADER_BYTES, LAYER_BYTES_MAX, MAGIC, payloadBytesMax } from './frame-types.ts';
 import { headerCrc } from './header-crc.ts';
 
 /** The fields of the frame that was decoded last: used again for the next one. */
@@ -29,6 +38,8 @@ export interface Frame {
   stampN: number;
   /** What `place` returned; empty when there is none. */
   payload: Uint8Array;
+  /** Of a write to the head: the checksums of its blocks, until the next frame. */
+  blockCrcs: Uint32Array | null;
 }
 
 export type Violation =
@@ -53,6 +64,7 @@ export class FrameDecoder {
     stampEpoch: 0,
     stampN: 0,
     payload: EMPTY_BYTES,
+    blockCrcs: null,
   };
   readonly #place: (frame: Frame) => Uint8Array | null;
   #chunk: Uint8Array = EMPTY_BYTES;
@@ -63,6 +75,7 @@ export class FrameDecoder {
   readonly #partialView = viewOf(this.#partial);
   #partialBytes = 0;
   #payloadCrc = 0;
+  #blockCrcs = new Uint32Array(1);
   /** Bytes of the payload that are in place; -1 between frames. */
   #placed = -1;
   #violation: Violation | null = null;
@@ -143,6 +156,7 @@ export class FrameDecoder {
     frame.stampEpoch = readU64Le(view, at + 32);
     frame.stampN = readU64Le(view, at + 40);
     frame.payload = EMPTY_BYTES;
+    frame.blockCrcs = null;
     this.#payloadCrc = view.getUint32(at + 56, true);
     if (
       view.getUint8(at + 7) !== 0 ||
@@ -190,8 +204,21 @@ export class FrameDecoder {
       if (take < missing) return 'need-more';
     }
     this.#placed = -1;
-    const crc = frame.payloadBytes === 0 ? 0 : crc32c(frame.payload);
+    const crc = frame.payloadBytes === 0 ? 0 : this.#checksum(frame);
     return crc === this.#payloadCrc ? 'frame' : this.#fail('payload-checksum');
+  }
+
+  /** A write's by blocks: the store needs those, and they make up the whole. */
+  #checksum(frame: Frame): number {
+    const { type, layerBytes, payload, payloadBytes } = frame;
+    if (type !== FRAME.write || layerBytes > 0 || payloadBytes % CRC_BLOCK_BYTES !== 0) {
+      return crc32c(payload);
+    }
+    const count = payloadBytes / CRC_BLOCK_BYTES;
+    if (this.#blockCrcs.length < count) this.#blockCrcs = new Uint32Array(count);
+    takeBlockCrcs(payload, this.#blockCrcs);
+    frame.blockCrcs = this.#blockCrcs;
+    return joinBlockCrcs(this.#blockCrcs, count);
   }
 
   #fail(violation: Violation): 'violation' {

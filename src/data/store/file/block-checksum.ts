@@ -1,4 +1,4 @@
-import { crc32c, encodeText } from '#lib/mod.ts';
+import { appendBlockCrc, crc32c, encodeText } from '#lib/mod.ts';
 
 /** CRC-32C one byte at a time, for the eight bytes of a block number: a native call costs more. */
 const TABLE = makeTable();
@@ -40,6 +40,11 @@ export class BlockChecksum {
       high >>>= 8;
     }
     return ~state >>> 0;
+  }
+
+  /** From the crc32c of the contents alone. */
+  fromContentCrc(block: number, contentCrc: number): number {
+    return appendBlockCrc(this.seed(block), contentCrc);
   }
 
   /** `contents` is one block. */

@@ -417,8 +417,14 @@ export class DataPath {
 
   #prepareWrite(io: ReplicaIo, data: Uint8Array, layer: Layer): void {
     const { checksum } = layer;
+    const given = io.request!.blockCrcs ?? null;
     for (let i = 0; i < io.count; i++) {
       const block = io.block + i;
+      if (given !== null && io.level === 0) {
+        io.kinds[i] = KIND_DATA;
+        io.crcs[i] = checksum.fromContentCrc(block, given[i]!);
+        continue;
+      }
       const contents =
         io.count === 1 ? data : data.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES);
       if (io.level > 0 && isZero(contents)) {

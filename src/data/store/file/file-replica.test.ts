@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hasCode, type SnapshotId } from '#api/mod.ts';
+import { BLOCK_BYTES } from '#data/block/mod.ts';
+import { takeBlockCrcs } from '#lib/mod.ts';
 import { filled, StoreBench } from './store.testkit.ts';
 
 const S1 = 's1' as SnapshotId;
@@ -209,4 +211,33 @@ test('FileReplica trims terabytes without a stack as deep as they are long', asy
   await bench.write(5, filled(1));
   await bench.trim(0, sizeBytes / 4096);
   assert.deepEqual(await bench.read(5), filled(0));
+});
+
+test('FileReplica keeps the checksums that a write brings, and reads by them alone', async () => {
+  const bench = await StoreBench.create();
+  const data = new Uint8Array([...filled(7), ...filled(8)]);
+  const write = (blockCrcs: Uint32Array): Promise<void> =>
+    bench.run(
+      new Promise((resolve, reject) => {
+        bench.store.submit({
+          verb: 'write',
+          layer: null,
+          offsetBytes: 3 * BLOCK_BYTES,
+          lengthBytes: 2 * BLOCK_BYTES,
+          data,
+          blockCrcs,
+          stampEpoch: 1,
+          stampN: 1,
+          done: (error) => (error === null ? resolve() : reject(error)),
+        });
+      }),
+    );
+  const crcs = new Uint32Array(2);
+  takeBlockCrcs(data, crcs);
+  await write(crcs);
+  assert.deepEqual(await bench.read(3, 2), data);
+  // Bytes that changed on their way from where the checksum was taken.
+  crcs[1]! ^= 1;
+  await write(crcs);
+  await assert.rejects(bench.read(3, 2), (error) => hasCode(error, 'checksum-mismatch'));
 });
