@@ -112,8 +112,6 @@ export class WriteOp {
 
   /** Forgets requests that did not come back: the op is free without them. */
   detach(): void {
-    // Those that are still out there keep their checksums.
-    this.#blockCrcs = null;
     for (let i = 0; i < this.subs.length; i++) {
       const sub = this.subs[i];
       if (sub === undefined || !sub.busy) continue;
@@ -136,6 +134,8 @@ export class WriteOp {
   #leave(sub: SubWrite): void {
     sub.op = null;
     if (this.verb === 'write') this.held = true;
+    // It keeps these, as it keeps the data.
+    this.#blockCrcs = null;
   }
 }
 
