@@ -12,9 +12,11 @@
  *   contents they have: what the store cannot vouch for is refused, not returned.
  */
 import { HoldfastError } from '#api/mod.ts';
-import { BLOCK_BYTES, REPLICA_IO_BYTES, type ReplicaRequest } from '#data/block/mod.ts';
+import { BLOCK_BYTES, type ReplicaRequest } from '#data/block/mod.ts';
 import { crc32c, EMPTY_BYTES, isZero, Pool } from '#lib/mod.ts';
 import { KIND_ABSENT, KIND_DATA, KIND_ZERO, MAP_ENTRIES } from './format.ts';
+import { mismatch, notCurrent, refusalOf } from './data-refusals.ts';
+import { findRun } from './find-run.ts';
 import type { FlushRounds } from './flush-rounds.ts';
 import type { Health } from './health.ts';
 import type { IntentSet } from './intent-set.ts';
@@ -26,6 +28,7 @@ import type { PagedFile } from './paged-file.ts';
 import type { RecordLog } from './record-log.ts';
 import { ReplicaIo } from './replica-io.ts';
 import { raiseStamp, stampPageOf, type StampTable } from './stamp-table.ts';
+import { WritesInFlight } from './writes-in-flight.ts';
 
 export interface DataPathParts {
   readonly stack: LayerStack;
@@ -47,19 +50,11 @@ interface MarkRun {
 export class DataPath {
   readonly #parts: DataPathParts;
   readonly #pool: Pool<ReplicaIo>;
-  /** Writes whose data is on its way, in a list. */
-  #firstInFlight: ReplicaIo | null = null;
+  readonly #writes = new WritesInFlight((io) => this.#write(io));
   /** Requests that were taken and not answered, by the parity of the era they came in. */
   readonly #active = [0, 0];
   #era = 0;
   #drained: (() => void)[] = [];
-  /** Blocks that cold work (merge, scrub) keeps writes away from; nothing when the end is 0. */
-  #heldLayer: Layer | null = null;
-  #heldFirst = 0;
-  #heldEnd = 0;
-  #heldBack: ReplicaIo[] = [];
-  #holds: Promise<void> = Promise.resolve();
-  #holdWaiter: (() => void) | null = null;
   /** Set while the store takes no requests: rolled back, or closed. */
   refusal: HoldfastError | null = null;
 
@@ -79,35 +74,12 @@ export class DataPath {
         ? this.#parts.stack.layers.length - 1
         : this.#parts.stack.find(request.layer);
     const layer = this.#parts.stack.layers[level];
-    if (layer === undefined) {
-      request.done(notFound(request));
-      return;
-    }
-    const { offsetBytes, lengthBytes, verb } = request;
-    if (offsetBytes % BLOCK_BYTES !== 0 || lengthBytes % BLOCK_BYTES !== 0) {
-      request.done(
-        new HoldfastError('unaligned', 'Request is not aligned to blocks', details(request)),
-      );
-      return;
-    }
-    const block = offsetBytes / BLOCK_BYTES;
-    const count = lengthBytes / BLOCK_BYTES;
-    const moves = verb === 'read' || verb === 'write';
-    if (
-      !(offsetBytes >= 0 && lengthBytes > 0) ||
-      block + count > layer.sizeBlocks ||
-      (moves && lengthBytes > REPLICA_IO_BYTES)
-    ) {
-      request.done(
-        new HoldfastError('out-of-range', 'Request is beyond the end', details(request)),
-      );
-      return;
-    }
-    const refusal = verb === 'read' ? readRefusal(layer) : writeRefusal(layer);
-    if (refusal !== null) {
+    const refusal = refusalOf(request, layer);
+    if (refusal !== null || layer === undefined) {
       request.done(refusal);
       return;
     }
+    const block = request.offsetBytes / BLOCK_BYTES;
     const io = this.#pool.take();
     this.#active[this.#era & 1]!++;
     io.era = this.#era & 1;
@@ -115,8 +87,8 @@ export class DataPath {
     io.layer = layer;
     io.block = block;
     io.count = 0;
-    io.endBlock = block + count;
-    if (verb === 'read') this.#read(io);
+    io.endBlock = block + request.lengthBytes / BLOCK_BYTES;
+    if (request.verb === 'read') this.#read(io);
     else this.#write(io);
   }
 
@@ -145,11 +117,7 @@ export class DataPath {
   /** A write to the segment is on its way to the disk. */
   isWriting(segment: number): boolean {
     const { segmentBlocks } = this.#parts;
-    const first = segment * segmentBlocks;
-    for (let io = this.#firstInFlight; io !== null; io = io.next) {
-      if (io.block < first + segmentBlocks && first < io.block + io.count) return true;
-    }
-    return false;
+    return this.#writes.touches(segment * segmentBlocks, segmentBlocks);
   }
 
   /**
@@ -157,33 +125,7 @@ export class DataPath {
    * ended. One at a time, so: short.
    */
   async hold<T>(layer: Layer, first: number, count: number, action: () => Promise<T>): Promise<T> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const before = this.#holds;
-    this.#holds = promise;
-    await before;
-    try {
-      return await this.#hold(layer, first, count, action);
-    } finally {
-      resolve();
-    }
-  }
-
-  async #hold<T>(layer: Layer, first: number, count: number, action: () => Promise<T>): Promise<T> {
-    this.#heldLayer = layer;
-    this.#heldFirst = first;
-    this.#heldEnd = first + count;
-    try {
-      if (this.#heldInFlight()) {
-        await new Promise<void>((resolve) => {
-          this.#holdWaiter = resolve;
-        });
-      }
-      return await action();
-    } finally {
-      this.#heldLayer = null;
-      this.#heldEnd = 0;
-      for (const io of this.#heldBack.splice(0)) this.#write(io);
-    }
+    return this.#writes.hold(layer, first, count, action);
   }
 
   // --- reading ---
@@ -191,7 +133,7 @@ export class DataPath {
   #read(io: ReplicaIo): void {
     const request = io.request!;
     while (io.block < io.endBlock) {
-      const run = this.#resolve(io);
+      const run = findRun(io, this.#parts.stack.layers);
       if (run < 0) return;
       if (io.loadedPages.length > 0) releaseLoaded(io);
       if (run === 0) {
@@ -214,46 +156,6 @@ export class DataPath {
       io.block += run;
     }
     this.#finish(io, null);
-  }
-
-  /**
-   * Finds the layer of `io.block`, and how many blocks after it lie there too. Their checksums go
-   * into `io.crcs`. Negative: a page is being loaded and the read goes on later; 0: in doubt.
-   */
-  #resolve(io: ReplicaIo): number {
-    const { layers } = this.#parts.stack;
-    // Anew each time: the stack may have changed while a page was being loaded.
-    const top = layers.lastIndexOf(io.layer!);
-    const limit = Math.min(io.endBlock - io.block, REPLICA_IO_BYTES / BLOCK_BYTES);
-    let run = 0;
-    io.source = null;
-    for (; run < limit; run++) {
-      const block = io.block + run;
-      let source: Layer | null = null;
-      let crc = 0;
-      for (let level = top; level >= 0; level--) {
-        const layer = layers[level]!;
-        if (block >= layer.sizeBlocks) continue;
-        if (layer.doubt.any && layer.doubt.has(block)) return run;
-        const page = layer.map.peek(pageOf(block));
-        if (page === undefined) {
-          if (run > 0) return run;
-          layer.map.load(pageOf(block), io.loaded);
-          return -1;
-        }
-        const kind = kindIn(page, block);
-        if (kind === KIND_ABSENT) continue;
-        if (kind === KIND_DATA) {
-          source = layer;
-          crc = crcIn(page, block);
-        }
-        break;
-      }
-      if (run === 0) io.source = source;
-      else if (source !== io.source) return run;
-      io.crcs[run] = crc;
-    }
-    return run;
   }
 
   #readDone(io: ReplicaIo, error: HoldfastError | null): void {
@@ -309,11 +211,8 @@ export class DataPath {
       return;
     }
     if (!this.#pinPages(io, first, last)) return;
-    if (io.layer === this.#heldLayer && this.#isHeld(io)) {
-      this.#heldBack.push(io);
-      return;
-    }
-    this.#link(io);
+    if (this.#writes.holdsBack(io)) return;
+    this.#writes.add(io);
     this.#submitChunk(io);
   }
 
@@ -493,7 +392,7 @@ export class DataPath {
   }
 
   #chunkApplied(io: ReplicaIo, error: HoldfastError | null): void {
-    this.#unlink(io);
+    this.#writes.delete(io);
     this.#unpin(io);
     io.block += io.count;
     io.count = 0;
@@ -592,75 +491,9 @@ export class DataPath {
     io.stampPage = null;
     io.stampPageNext = null;
   }
-
-  #link(io: ReplicaIo): void {
-    io.linked = true;
-    io.before = null;
-    io.next = this.#firstInFlight;
-    if (io.next !== null) io.next.before = io;
-    this.#firstInFlight = io;
-  }
-
-  #unlink(io: ReplicaIo): void {
-    if (!io.linked) return;
-    if (io.before === null) this.#firstInFlight = io.next;
-    else io.before.next = io.next;
-    if (io.next !== null) io.next.before = io.before;
-    io.linked = false;
-    io.before = null;
-    io.next = null;
-    if (this.#holdWaiter !== null && !this.#heldInFlight()) {
-      const waiter = this.#holdWaiter;
-      this.#holdWaiter = null;
-      waiter();
-    }
-  }
-
-  #isHeld(io: ReplicaIo): boolean {
-    return io.block < this.#heldEnd && this.#heldFirst < io.block + io.count;
-  }
-
-  #heldInFlight(): boolean {
-    for (let io = this.#firstInFlight; io !== null; io = io.next) {
-      if (io.layer === this.#heldLayer && this.#isHeld(io)) return true;
-    }
-    return false;
-  }
 }
 
 function releaseLoaded(io: ReplicaIo): void {
   for (const page of io.loadedPages) page.pins--;
   io.loadedPages.length = 0;
-}
-
-function details(request: ReplicaRequest): { details: Record<string, number> } {
-  return { details: { offsetBytes: request.offsetBytes, lengthBytes: request.lengthBytes } };
-}
-
-function notFound(request: ReplicaRequest): HoldfastError {
-  return new HoldfastError('not-found', 'Snapshot does not exist', {
-    details: { snapshot: String(request.layer) },
-  });
-}
-
-function notCurrent(request: ReplicaRequest): HoldfastError {
-  return new HoldfastError('not-current', 'Block is in doubt until its segment is settled', {
-    details: { offsetBytes: request.offsetBytes },
-  });
-}
-
-function readRefusal(layer: Layer): HoldfastError | null {
-  if (layer.record.state !== 'unsealed') return null;
-  return new HoldfastError('not-current', 'Snapshot is still being filled');
-}
-
-function writeRefusal(layer: Layer): HoldfastError | null {
-  if (layer.writable) return null;
-  return new HoldfastError('read-only', 'Snapshot is sealed');
-}
-
-function mismatch(block: number): HoldfastError {
-  return new HoldfastError('checksum-mismatch', 'Block does not match its checksum', {
-    details: { offsetBytes: block * BLOCK_BYTES, block },
-  });
 }
