@@ -11,43 +11,26 @@ import {
   type PoolId,
   type ReplicaId,
   type ReplicaIdentity,
-  type SnapshotId,
   type VolumeId,
 } from '#api/mod.ts';
-import { BLOCK_BYTES } from '#data/block/mod.ts';
-import type { Disk, DiskLock, Host, Rng } from '#host/mod.ts';
+import type { Disk, DiskLock, Host } from '#host/mod.ts';
 import { KeyedMutex } from '#lib/mod.ts';
 import { FileReplica } from './file-replica.ts';
 import { type FlushLimits, FlushRounds } from './flush-rounds.ts';
-import { formatHex8 } from './format.ts';
 import { IntentSet } from './intent-set.ts';
-import { createLayerFiles, newIncarnation } from './layer-files.ts';
 import { LayerReferences } from './layer-references.ts';
 import { readMetadata, removeQuietly, writeMetadata } from './metadata-file.ts';
-import {
-  decodePoolHeader,
-  encodePoolHeader,
-  encodeReplicaHeader,
-  isSegmentSize,
-  isSize,
-  type LayerRecord,
-  type PoolHeader,
-  type ReplicaHeader,
-} from './metadata.ts';
+import { decodePoolHeader, encodePoolHeader, type PoolHeader } from './metadata.ts';
 import { PageCache } from './page-cache.ts';
 import { probeDirectory } from './pool-probe.ts';
-import { RecordLog } from './record-log.ts';
 import {
-  createPagedFile,
-  fileIdOf,
   foreign,
-  newHex8,
   replicaDirectory,
   ReplicaHeaderFile,
   layerOfFile,
   replicasDirectory,
-  VoterFile,
 } from './replica-directory.ts';
+import { checkNewReplica, createReplicaFiles, layersToClone } from './replica-create.ts';
 import { openReplicaFiles } from './replica-open.ts';
 import type { CreateReplicaOptions, ReplicaStore, ReplicaSummary, StorePool } from '../mod.ts';
 
@@ -83,9 +66,6 @@ const REPLICA_CACHE_PAGES = 2048;
 const DEFAULT_LIMITS: FlushLimits = { logBytes: 4 * 1024 * 1024, dirtyPages: 1024 };
 const LOCK_NAME = 'holdfast-pool.lock';
 const REPLICA_LOCK_NAME = 'replica.lock';
-const SEGMENTS_MAX = 2 ** 32;
-/** Below every stamp of a nexus, whose epochs begin at 1, and above "never written". */
-const CLONE_STAMP = { epoch: 0, n: 1 };
 
 /**
  * Opens the pool in a directory, or makes one. Errors: `not-found`, `read-only`,
@@ -264,8 +244,7 @@ export class FilePool implements StorePool {
   }
 
   async createReplica(options: CreateReplicaOptions): Promise<void> {
-    checkIdentity(options.identity, this.#header);
-    checkSize(options);
+    checkNewReplica(options, this.#header);
     await this.#alone(async () => this.#create(options));
   }
 
@@ -346,114 +325,32 @@ export class FilePool implements StorePool {
   // --- creating ---
 
   async #create(options: CreateReplicaOptions): Promise<void> {
-    const { disk } = this.#host;
+    const { disk, rng } = this.#host;
     const { replica } = options.identity;
-    const final = replicaDirectory(this.directory, replica);
+    const pool = this.directory;
+    const final = replicaDirectory(pool, replica);
     if ((await disk.stat(final)) !== undefined) {
       throw new HoldfastError('already-exists', 'Replica exists already', {
         details: { field: 'replica', value: replica, remedy: 'Use another id' },
       });
     }
     const { cloneOf, sizeBytes } = options;
-    const below = cloneOf === undefined ? [] : await this.#layersToClone(cloneOf, sizeBytes);
+    const below = cloneOf === undefined ? [] : await layersToClone(disk, pool, cloneOf, sizeBytes);
     const directory = `${final}.new`;
     await removeTree(disk, directory);
     try {
       await disk.makeDirectory(directory);
-      await this.#fill(directory, options, below);
+      await createReplicaFiles(disk, rng, pool, directory, options, below);
       await disk.syncDirectory(directory);
       // The source may be deleting the snapshot meanwhile: it marks the layer, then looks for
       // holders; here the new `replica` file comes first, then the marks. One of the two gives way.
-      if (cloneOf !== undefined) await this.#layersToClone(cloneOf, sizeBytes);
+      if (cloneOf !== undefined) await layersToClone(disk, pool, cloneOf, sizeBytes);
       await disk.rename(directory, final);
     } catch (error) {
       await removeTree(disk, directory);
       throw error;
     }
-    await disk.syncDirectory(replicasDirectory(this.directory));
-  }
-
-  async #fill(
-    directory: string,
-    options: CreateReplicaOptions,
-    below: readonly LayerRecord[],
-  ): Promise<void> {
-    const { disk, rng } = this.#host;
-    const { identity, sizeBytes, record } = options;
-    const { replica, volume, segmentBytes } = identity;
-    const head = await createLayerFiles(disk, rng, directory, replica, volume, sizeBytes);
-    const stamps = newHex8(rng);
-    const stampsFile = await createPagedFile(
-      disk,
-      `${directory}/stamps-${stamps}`,
-      'STMP',
-      { stamps },
-      0,
-    );
-    const completed = below.length > 0 ? CLONE_STAMP : { epoch: 0, n: 0 };
-    const mapLog = await createMapLog(disk, rng, `${directory}/map-log`, completed);
-    const intents = await IntentSet.createFile(disk, rng, `${directory}/intents`);
-    await intents.close();
-    await VoterFile.create(disk, directory, {
-      replica,
-      promised: 0,
-      promisedTo: '',
-      record,
-      rebuild: '',
-    });
-    const header: Omit<ReplicaHeader, 'self'> = {
-      identity,
-      sizeBytes,
-      incarnation: newIncarnation(rng),
-      clean: true,
-      doubt: false,
-      healing: false,
-      logTorn: false,
-      rolledBack: false,
-      cacheIdentity: await disk.cacheIdentity(this.directory),
-      baseEpoch: completed.epoch,
-      baseN: completed.n,
-      baseSegments: Math.ceil((below.at(-1)?.sizeBytes ?? 0) / segmentBytes),
-      stamps,
-      mapLog,
-      stampsFile,
-      layers: [...below, head],
-    };
-    await writeMetadata(disk, directory, 'replica', (self) => {
-      return encodeReplicaHeader({ ...header, self });
-    });
-  }
-
-  /** The stack up to the snapshot, as layers without a name. */
-  async #layersToClone(
-    source: { readonly replica: ReplicaId; readonly snapshot: SnapshotId },
-    sizeBytes: number,
-  ): Promise<LayerRecord[]> {
-    parseId('cloneOf.replica', source.replica);
-    parseId('cloneOf.snapshot', source.snapshot);
-    const directory = replicaDirectory(this.directory, source.replica);
-    const { layers } = await ReplicaHeaderFile.read(this.#host.disk, directory);
-    const at = layers.findIndex(
-      ({ snapshot, state }) => snapshot === source.snapshot && state === 'sealed',
-    );
-    const top = layers[at];
-    if (top === undefined) {
-      throw new HoldfastError('not-found', 'Snapshot to clone does not exist', {
-        details: { field: 'cloneOf.snapshot', value: source.snapshot, remedy: 'Name a sealed one' },
-      });
-    }
-    if (sizeBytes < top.sizeBytes) {
-      throw new HoldfastError('out-of-range', 'Clone is smaller than its snapshot', {
-        details: { field: 'sizeBytes', value: sizeBytes, remedy: `At least ${top.sizeBytes}` },
-      });
-    }
-    const below = layers.slice(0, at + 1);
-    if (below.some(({ state }) => state !== 'sealed')) {
-      throw new HoldfastError('in-use', 'A layer below the snapshot is being merged or filled', {
-        details: { field: 'cloneOf.snapshot', value: source.snapshot, remedy: 'Try again later' },
-      });
-    }
-    return below.map((record) => ({ ...record, snapshot: null }));
+    await disk.syncDirectory(replicasDirectory(pool));
   }
 
   // --- removing ---
@@ -500,27 +397,6 @@ export class FilePool implements StorePool {
   }
 }
 
-async function createMapLog(
-  disk: Disk,
-  rng: Rng,
-  path: string,
-  completed: { epoch: number; n: number },
-): Promise<{ inode: string; birthNs: string }> {
-  const file = await disk.open(path, { write: true, create: 'new' });
-  try {
-    await RecordLog.create(file, 'MLOG', {
-      salt: formatHex8(rng.bytes(8)),
-      restart: 0,
-      completedEpoch: completed.epoch,
-      completedN: completed.n,
-    });
-    await file.flush();
-    return await fileIdOf(file);
-  } finally {
-    await file.close();
-  }
-}
-
 /** Removes all files but layers that are needed; returns how many files stay. */
 async function sweepDirectory(
   disk: Disk,
@@ -546,35 +422,6 @@ async function removeTree(disk: Disk, directory: string): Promise<void> {
   } catch (error) {
     if (!HoldfastError.is(error)) throw error;
   }
-}
-
-function checkIdentity(identity: ReplicaIdentity, header: PoolHeader): void {
-  parseId('replica', identity.replica);
-  parseId('volume', identity.volume);
-  if (identity.cluster !== header.cluster || identity.pool !== header.pool) {
-    throw new HoldfastError('store-foreign', 'Replica is of another cluster or pool', {
-      details: { field: 'identity.pool', value: identity.pool, remedy: `Use ${header.pool}` },
-    });
-  }
-  if (identity.shard !== 0) throw invalid('shard', identity.shard, 'Use 0');
-  if (!isSegmentSize(identity.segmentBytes)) {
-    throw invalid('segmentBytes', identity.segmentBytes, 'Use a power of two, 64 KiB to 1 GiB');
-  }
-}
-
-function checkSize({ sizeBytes, identity }: CreateReplicaOptions): void {
-  if (!isSize(sizeBytes)) {
-    throw invalid('sizeBytes', sizeBytes, `Use a positive multiple of ${BLOCK_BYTES} below 2^53`);
-  }
-  if (sizeBytes / identity.segmentBytes > SEGMENTS_MAX) {
-    throw invalid('sizeBytes', sizeBytes, 'Use larger segments');
-  }
-}
-
-function invalid(field: string, value: number, remedy: string): HoldfastError {
-  return new HoldfastError('invalid-argument', 'Replica cannot be created like this', {
-    details: { field, value, remedy },
-  });
 }
 
 function unknownIdentity(header: PoolHeader, replica: ReplicaId): ReplicaIdentity {

@@ -37,14 +37,15 @@ import {
   toInspection,
 } from './inspection.ts';
 import { type Layer, mapPages } from './layer.ts';
-import { createLayerFiles, dataPathOf, mapPathOf, openLayer } from './layer-files.ts';
-import { copyUp } from './layer-merge.ts';
 import type { LayerReferences } from './layer-references.ts';
-import { removeQuietly } from './metadata-file.ts';
-import { isSize, type LayerRecord, type LayerState, type ReplicaHeader } from './metadata.ts';
+import { Merges } from './merges.ts';
+import type { LayerState } from './metadata.ts';
 import type { PageCache } from './page-cache.ts';
-import { createPagedFile, fileIdOf, newHex8, openPagedFile } from './replica-directory.ts';
+import { ReplicaLayers } from './replica-layers.ts';
+import { resetReplica } from './replica-reset.ts';
+import { usageOf } from './replica-usage.ts';
 import type { OpenedReplica } from './replica-open.ts';
+import { checkSize, inDoubt, rolledBack } from './replica-refusals.ts';
 import { Scrub } from './scrub.ts';
 import { viewExtents } from './view-extents.ts';
 import type { ReplicaStore } from '../mod.ts';
@@ -66,13 +67,13 @@ export class FileReplica implements ReplicaStore {
   readonly #health: Health;
   readonly #rounds: FlushRounds;
   readonly #dataPath: DataPath;
+  readonly #layers: ReplicaLayers;
+  readonly #merges: Merges;
   readonly #scrub: Scrub;
   readonly #segmentBlocks: number;
   readonly #reference: BlockChecksum;
   #condition: OpenCondition;
   #cold: Promise<unknown> = Promise.resolve();
-  #merges: Promise<unknown> = Promise.resolve();
-  #mergeStop: HoldfastError | null = null;
   #closing = false;
   /** The header says that the cache may have lost something. */
   #distrusted = false;
@@ -108,6 +109,10 @@ export class FileReplica implements ReplicaStore {
       health,
       segmentBlocks: this.#segmentBlocks,
     });
+    this.#layers = new ReplicaLayers(options, files, health, this.#rounds);
+    this.#merges = new Merges(this.#layers, this.#dataPath, async (action) =>
+      this.#inOrder(action),
+    );
     this.#scrub = new Scrub(stack, this.#dataPath);
     if (this.#condition === 'rolled-back') this.#dataPath.refusal = rolledBack();
   }
@@ -148,7 +153,7 @@ export class FileReplica implements ReplicaStore {
   async flush(): Promise<void> {
     this.#checkOpen();
     await this.#rounds.flush();
-    await this.#failing(async () => this.#files.intents.compactIfLong());
+    await this.#layers.failing(async () => this.#files.intents.compactIfLong());
   }
 
   // --- voter ---
@@ -227,7 +232,7 @@ export class FileReplica implements ReplicaStore {
       await this.#rounds.alone(async () => {
         await this.#rounds.checkpointAlone();
         const sure = await this.#clearable(maybe, all, this.#rounds.loggedCompleted);
-        await this.#failing(async () =>
+        await this.#layers.failing(async () =>
           intents.drop(
             sure.filter(
               (segment) => !stamps.isUnsynced(segment) && !this.#dataPath.isWriting(segment),
@@ -255,66 +260,15 @@ export class FileReplica implements ReplicaStore {
 
   async reset(sizeBytes: number): Promise<void> {
     checkSize(sizeBytes);
-    await this.#stopMerge();
+    await this.#merges.stop();
     await this.#inOrder(async () => {
       this.#checkOpen();
-      await this.#rounds.alone(async () => this.#reset(sizeBytes));
+      await this.#rounds.alone(async () => {
+        await resetReplica(this.#layers, this.#dataPath, sizeBytes, () => {
+          this.#condition = 'clean';
+        });
+      });
     });
-  }
-
-  async #reset(sizeBytes: number): Promise<void> {
-    const { headerFile, directory, mapLog, intents, stamps } = this.#files;
-    const { host, cache } = this.#options;
-    const { disk, rng } = host;
-    const { identity } = headerFile.header;
-    // First the log: what it says of `completed` must not outlive the contents.
-    await this.#rounds.checkpointAlone();
-    await mapLog.exclusive(async () => {
-      await mapLog.restartInside(rng.bytes(8), { epoch: 0, n: 0 });
-    });
-    this.#rounds.forgetCompleted();
-    const { replica, volume } = identity;
-    const record = await createLayerFiles(disk, rng, directory, replica, volume, sizeBytes);
-    const stampsId = newHex8(rng);
-    const stampsPath = `${directory}/stamps-${stampsId}`;
-    const stampsFile = await createPagedFile(disk, stampsPath, 'STMP', { stamps: stampsId }, 0);
-    await disk.syncDirectory(directory);
-    const old = headerFile.header;
-    // The log stays: where it came back as a copy, this is the file from now on.
-    const mapLogFile = await fileIdOf(mapLog.file);
-    await this.#updateHeader(() => ({
-      mapLog: mapLogFile,
-      sizeBytes,
-      layers: [record],
-      stamps: stampsId,
-      stampsFile,
-      baseEpoch: 0,
-      baseN: 0,
-      baseSegments: 0,
-      rolledBack: false,
-      healing: false,
-      logTorn: false,
-    }));
-    await this.#failing(async () => intents.drop(intents.segments()));
-    const before = this.#stack.layers;
-    const oldStamps = stamps.pages;
-    const { layer } = await openLayer(
-      disk,
-      this.#options.pool,
-      record,
-      this.#segmentBlocks,
-      cache,
-      [],
-    );
-    stamps.pages = (await openPagedFile(disk, stampsPath, 'STMP', stampsId, cache, [])).pages;
-    stamps.base = { generation: { epoch: 0, n: 0 }, segments: 0 };
-    this.#stack.layers = [layer];
-    this.#dataPath.refusal = null;
-    this.#condition = 'clean';
-    await this.#dataPath.turnOver();
-    for (const gone of before) await this.#retire(gone);
-    await oldStamps.close();
-    await removeQuietly(disk, `${directory}/stamps-${old.stamps}`);
   }
 
   // --- snapshots, growth, scrub ---
@@ -343,34 +297,9 @@ export class FileReplica implements ReplicaStore {
       await this.#rounds.alone(async () => {
         await this.#rounds.checkpointAlone();
         const { epoch, n } = generation;
-        await this.#addHead({ ...this.#stack.head.record, state, snapshot: id, epoch, n });
+        await this.#layers.addHead({ ...this.#stack.head.record, state, snapshot: id, epoch, n });
       });
     });
-  }
-
-  async #addHead(frozen: LayerRecord): Promise<void> {
-    const { headerFile, directory } = this.#files;
-    const { host, pool, cache } = this.#options;
-    const { identity, sizeBytes } = headerFile.header;
-    const { replica, volume } = identity;
-    const { disk, rng } = host;
-    const record = await createLayerFiles(disk, rng, directory, replica, volume, sizeBytes);
-    try {
-      await disk.syncDirectory(directory);
-      const { layer } = await openLayer(disk, pool, record, this.#segmentBlocks, cache, []);
-      await this.#updateHeader(({ layers }) => ({
-        layers: [...layers.slice(0, -1), frozen, record],
-      }));
-      this.#stack.head.record = frozen;
-      this.#stack.layers = [...this.#stack.layers, layer];
-    } catch (error) {
-      // Once the header may name them the files must stay; if it does not, the next open clears up.
-      if (HoldfastError.is(error) && error.effect !== 'unknown') {
-        await removeQuietly(disk, dataPathOf(pool, record));
-        await removeQuietly(disk, mapPathOf(pool, record));
-      }
-      throw error;
-    }
   }
 
   async sealSnapshot(id: SnapshotId): Promise<void> {
@@ -381,7 +310,7 @@ export class FileReplica implements ReplicaStore {
       for (const segment of layer.doubt.segments()) await acceptConfirmed(layer, segment);
       await this.#rounds.alone(async () => {
         await this.#rounds.checkpointAlone();
-        await this.#changeLayer(layer, { state: 'sealed' });
+        await this.#layers.changeLayer(layer, { state: 'sealed' });
       });
     });
   }
@@ -392,103 +321,9 @@ export class FileReplica implements ReplicaStore {
       const layer = this.#stack.layers[this.#stack.find(id)];
       if (layer === undefined) return;
       if (layer.doubt.any) throw inDoubt();
-      await this.#changeLayer(layer, { state: 'merging' });
+      await this.#layers.changeLayer(layer, { state: 'merging' });
     });
-    const merges = this.#merges.then(async () => this.#mergeAll());
-    this.#merges = merges.catch(() => undefined);
-    await merges;
-  }
-
-  /** All layers that are no snapshot any more and that nobody shares, from the bottom up. */
-  async #mergeAll(): Promise<void> {
-    for (;;) {
-      this.#checkMerge();
-      const { replica } = this.#files.headerFile.header.identity;
-      // After the mark: a clone that came before it is seen here, a later one sees the mark.
-      const isShared = await this.#options.references.heldByOthers(replica);
-      for (const layer of this.#stack.layers) {
-        if (layer.record.state !== 'merging' || !isShared(layer.id)) continue;
-        await this.#changeLayer(layer, { state: 'sealed', snapshot: null });
-      }
-      const { layers } = this.#stack;
-      const at = layers.findIndex((layer) => {
-        const { state, snapshot } = layer.record;
-        return (
-          state === 'merging' || (state === 'sealed' && snapshot === null && !isShared(layer.id))
-        );
-      });
-      const lower = layers[at];
-      const upper = layers[at + 1];
-      if (lower === undefined || upper === undefined) return;
-      if (lower.record.state !== 'merging') {
-        await this.#changeLayer(lower, { state: 'merging' });
-        continue;
-      }
-      await copyUp(lower, upper, at === 0, this.#dataPath, async () => this.#breathe());
-      await this.#inOrder(async () => this.#dropLayer(lower));
-    }
-  }
-
-  async #dropLayer(lower: Layer): Promise<void> {
-    this.#checkMerge();
-    await this.#rounds.alone(async () => {
-      await this.#rounds.checkpointAlone();
-      await this.#updateHeader(({ layers }) => ({
-        layers: layers.filter((record) => record.layer !== lower.id),
-      }));
-      this.#stack.layers = this.#stack.layers.filter((layer) => layer !== lower);
-    });
-    await this.#dataPath.turnOver();
-    await this.#retire(lower);
-  }
-
-  /** Between two pages of a merge: dirty pages become no more than a flush would leave. */
-  async #breathe(): Promise<void> {
-    this.#checkMerge();
-    if (this.#rounds.crowded) await this.#rounds.checkpoint();
-  }
-
-  #checkMerge(): void {
-    this.#health.check();
-    if (this.#mergeStop !== null) throw this.#mergeStop;
-  }
-
-  async #stopMerge(): Promise<void> {
-    this.#mergeStop = new HoldfastError('aborted', 'Merge was broken off and goes on later');
-    await this.#merges;
-    this.#mergeStop = null;
-  }
-
-  /** Closes a layer that left the stack; its files go unless a clone needs them. */
-  async #retire(layer: Layer): Promise<void> {
-    const { host, pool, references } = this.#options;
-    const { replica } = this.#files.headerFile.header.identity;
-    await layer.close();
-    if ((await references.heldByOthers(replica))(layer.id)) return;
-    await removeQuietly(host.disk, dataPathOf(pool, layer.record));
-    await removeQuietly(host.disk, mapPathOf(pool, layer.record));
-  }
-
-  /** When it is not known which header is on the disk, the store does not know what it is. */
-  async #updateHeader(change: (header: ReplicaHeader) => Partial<ReplicaHeader>): Promise<void> {
-    await this.#failing(async () => this.#files.headerFile.update(change));
-  }
-
-  async #failing(action: () => Promise<void>): Promise<void> {
-    try {
-      await action();
-    } catch (error) {
-      if (HoldfastError.is(error) && error.effect === 'unknown') this.#health.fail(error);
-      throw error;
-    }
-  }
-
-  async #changeLayer(layer: Layer, change: Partial<LayerRecord>): Promise<void> {
-    const record = { ...layer.record, ...change };
-    await this.#updateHeader(({ layers }) => ({
-      layers: layers.map((other) => (other.layer === record.layer ? record : other)),
-    }));
-    layer.record = record;
+    await this.#merges.run();
   }
 
   async grow(sizeBytes: number): Promise<void> {
@@ -507,7 +342,7 @@ export class FileReplica implements ReplicaStore {
       await head.map.grow(mapPages(sizeBytes / BLOCK_BYTES));
       await head.data.flush();
       await head.map.file.flush();
-      await this.#updateHeader(({ layers }) => ({
+      await this.#layers.updateHeader(({ layers }) => ({
         sizeBytes,
         layers: layers.map((record) =>
           record.layer === head.id ? { ...record, sizeBytes } : record,
@@ -527,19 +362,7 @@ export class FileReplica implements ReplicaStore {
 
   async usage(): Promise<ReplicaUsage> {
     this.#checkOpen();
-    return this.#dataPath.guard(async () => {
-      const { mapLog, intents, stamps } = this.#files;
-      const { layers, head } = this.#stack;
-      let snapshotBytes = 0;
-      let metadataBytes = mapLog.totalBytes + intents.fileBytes + 2 * 4096;
-      metadataBytes += (await stamps.pages.file.stat()).allocatedBytes;
-      for (const layer of layers) {
-        layer.allocatedBytes = (await layer.data.stat()).allocatedBytes;
-        metadataBytes += (await layer.map.file.stat()).allocatedBytes;
-        if (layer !== head) snapshotBytes += layer.allocatedBytes;
-      }
-      return { headBytes: head.allocatedBytes, snapshotBytes, metadataBytes };
-    });
+    return this.#dataPath.guard(async () => usageOf(this.#files));
   }
 
   async extents(offsetBytes: number, lengthBytes: number): Promise<BlockExtent[]> {
@@ -561,7 +384,7 @@ export class FileReplica implements ReplicaStore {
     if (this.#closing) return;
     this.#closing = true;
     this.#dataPath.refusal = new HoldfastError('aborted', 'Store is closed');
-    await this.#stopMerge();
+    await this.#merges.stop();
     await this.#inOrder(async () => {
       await this.#dataPath.turnOver();
       try {
@@ -581,7 +404,7 @@ export class FileReplica implements ReplicaStore {
       await mapLog.shrink();
       // Doubt outlives an orderly close; so does what a rolled-back copy is.
       const doubt = this.#stack.layers.some((layer) => layer.doubt.any);
-      await this.#updateHeader(() => ({ clean: true, doubt }));
+      await this.#layers.updateHeader(() => ({ clean: true, doubt }));
     });
   }
 
@@ -647,25 +470,4 @@ export class FileReplica implements ReplicaStore {
     this.#cold = turn.catch(() => undefined);
     return turn;
   }
-}
-
-function rolledBack(): HoldfastError {
-  return new HoldfastError('store-rolled-back', 'An older copy of the store came back', {
-    details: { remedy: 'Let the replica be rebuilt from the others' },
-  });
-}
-
-function inDoubt(): HoldfastError {
-  return new HoldfastError('not-current', 'Segments are in doubt and must be settled first');
-}
-
-function checkSize(sizeBytes: number): void {
-  if (isSize(sizeBytes)) return;
-  throw new HoldfastError('invalid-argument', 'Size cannot be served', {
-    details: {
-      field: 'sizeBytes',
-      value: sizeBytes,
-      remedy: `Use a positive multiple of ${BLOCK_BYTES} below 2^53`,
-    },
-  });
 }
