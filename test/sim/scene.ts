@@ -149,12 +149,17 @@ export class Scene {
     void tolerant(compare(), () => undefined);
   }
 
+  /** The volume is detached there, unless nobody can tell that machine or it does not listen. */
   #leave(goesOn: boolean): void {
     const attached = this.#attached;
+    const { nexus } = this;
     this.#attached = null;
-    if (attached === null) return;
-    if (goesOn) this.#former.push(attached);
-    else attached.group.stop();
+    if (attached !== null && goesOn) {
+      this.#former.push(attached);
+      return;
+    }
+    attached?.group.stop();
+    if (this.world.isRunning(this.nexusSite.node)) nexus?.abandon();
   }
 
   stopClients(): void {

@@ -44,6 +44,8 @@ export class SetPieces {
     if (cluster.replicasAt(nexusSite).length === 0) return 0;
     this.#due.shift();
     this.#scene.say(`piece: ${next.piece}`);
+    world.net.heal();
+    if (cluster.controlPlane) cluster.controlPlane.away = false;
     return this.#play(next.piece);
   }
 

@@ -5,12 +5,11 @@ import { test } from 'node:test';
 import { runSeed } from './run-seed.ts';
 
 const FAULTY_MS = 14_000;
-const SEEDS = [1, 2, 3, 4, 5, 6];
+const SEEDS = [1, 2, 3, 4];
 
-/** Seeds that failed once. */
+/** Seeds that failed once; what they met is tested where it was mended too. */
 const REGRESSION_SEEDS: readonly { readonly seed: number; readonly what: string }[] = [
-  { seed: 18, what: 'a page that was forgotten as a hole hid what was flushed over it' },
-  { seed: 37, what: 'a nexus was placed on a machine that was down' },
+  { seed: 12, what: 'a new replica that was there at an opening never got a vote' },
 ];
 
 async function problemOf(seed: number): Promise<string | null> {

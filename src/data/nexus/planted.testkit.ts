@@ -69,13 +69,6 @@ export class FlushesOne extends FlushRounds {
   }
 }
 
-/** R4 left out: an opening does not wait for the lease of the former nexus. */
-export class IgnoresLease extends Opening {
-  override leaseWaitMs(): number {
-    return 0;
-  }
-}
-
 /** R3 left out: sessions go on after a loss of writes. */
 export class ForgivesLoss extends Opening {
   override lossFor(): number {
