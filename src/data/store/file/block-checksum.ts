@@ -47,6 +47,11 @@ export class BlockChecksum {
     return appendBlockCrc(this.seed(block), contentCrc);
   }
 
+  /** Gives the same checksum for every block. */
+  equals(other: BlockChecksum): boolean {
+    return this.#volumeState === other.#volumeState;
+  }
+
   /** `contents` is one block. */
   of(block: number, contents: Uint8Array): number {
     return crc32c(contents, this.seed(block));

@@ -114,6 +114,11 @@ export class DataPath {
     }
   }
 
+  /** How many writes went on their way to the disk. */
+  get changes(): number {
+    return this.#writes.count;
+  }
+
   /** A write to the segment is on its way to the disk. */
   isWriting(segment: number): boolean {
     const { segmentBlocks } = this.#parts;

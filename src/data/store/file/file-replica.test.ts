@@ -241,3 +241,16 @@ test('FileReplica keeps the checksums that a write brings, and reads by them alo
   await write(crcs);
   await assert.rejects(bench.read(3, 2), (error) => hasCode(error, 'checksum-mismatch'));
 });
+
+test('FileReplica settles what was inspected, but not what was written since', async () => {
+  const bench = await StoreBench.create();
+  await bench.write(3, filled(7));
+  await bench.crashProcess();
+  const { kinds, contentCrcs } = await bench.run(bench.store.inspect(null, 0));
+  await bench.write(4, filled(8));
+  const stamp = { epoch: 2, n: 0 };
+  const late = bench.run(bench.store.settle(0, kinds, contentCrcs, stamp));
+  await assert.rejects(late, (error) => hasCode(error, 'checksum-mismatch'));
+  await bench.settleAll();
+  assert.deepEqual(await bench.read(3, 2), new Uint8Array([...filled(7), ...filled(8)]));
+});

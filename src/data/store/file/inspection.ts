@@ -4,12 +4,20 @@
  */
 import { type Generation, HoldfastError, type SegmentInspection } from '#api/mod.ts';
 import { BLOCK_BYTES } from '#data/block/mod.ts';
-import { EMPTY_BYTES, isZero } from '#lib/mod.ts';
+import type { DiskFile } from '#host/mod.ts';
+import { EMPTY_BYTES, isZero, Pool } from '#lib/mod.ts';
 import type { BlockChecksum } from './block-checksum.ts';
 import { KIND_ABSENT, KIND_DATA, KIND_ZERO } from './format.ts';
 import { crcIn, kindIn, type Layer, pageOf, setEntry } from './layer.ts';
 
-const CHUNK_BLOCKS = 256;
+/** Read and checksummed while it is still in the processor's cache. */
+const CHUNK_BLOCKS = 64;
+const SPARE_CHUNKS = 4;
+
+/**
+ * After a crash there are many segments: fresh memory for each would cost more than the reading.
+ */
+const chunks = new Pool(() => new Uint8Array(CHUNK_BLOCKS * BLOCK_BYTES), SPARE_CHUNKS);
 
 export interface BlockInspection {
   readonly kinds: Uint8Array;
@@ -67,9 +75,22 @@ class ChunkInspection {
     const count = Math.min(this.#count, layer.sizeBlocks - this.#first);
     if (count <= 0) return;
     const { kinds, crcs } = await readEntries(layer, this.#first, count);
-    const bytes = this.#needsContents(layer, kinds)
-      ? await layer.data.read(this.#first * BLOCK_BYTES, count * BLOCK_BYTES)
-      : EMPTY_BYTES;
+    const needed = this.#needsContents(layer, kinds);
+    const read = (bytes: Uint8Array): void => this.#compare(layer, reference, kinds, crcs, bytes);
+    if (needed) await withContents(layer.data, this.#first, count, read);
+    else read(EMPTY_BYTES);
+  }
+
+  #compare(
+    layer: Layer,
+    reference: BlockChecksum,
+    kinds: Uint8Array,
+    crcs: Uint32Array,
+    bytes: Uint8Array,
+  ): void {
+    const count = kinds.length;
+    // Of one volume are all layers but those below a clone: then one checksum does for both.
+    const isOwn = reference.equals(layer.checksum);
     for (let i = 0; i < count; i++) {
       if (this.#decided[i] === 1) continue;
       const block = this.#first + i;
@@ -80,10 +101,13 @@ class ChunkInspection {
         continue;
       }
       const contents = bytes.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES);
-      const matches = kind === KIND_DATA && layer.checksum.of(block, contents) === crcs[i];
-      if (!isZero(contents)) {
-        if (kind === KIND_ABSENT) this.#noteNewer(i, reference.of(block, contents));
-        else this.#decide(i, 1, reference.of(block, contents), matches);
+      const zero = isZero(contents);
+      const crc = kind === KIND_DATA || !zero ? layer.checksum.of(block, contents) : 0;
+      const matches = kind === KIND_DATA && crc === crcs[i];
+      if (!zero) {
+        const contentCrc = isOwn ? crc : reference.of(block, contents);
+        if (kind === KIND_ABSENT) this.#noteNewer(i, contentCrc);
+        else this.#decide(i, 1, contentCrc, matches);
       } else if (kind !== KIND_ABSENT) this.#decide(i, 0, 0, kind === KIND_ZERO || matches);
       else this.#doubtfullyAbsent[i] = 1;
     }
@@ -198,20 +222,21 @@ async function acceptAsItLies(layer: Layer, segment: number, judge: Judge): Prom
   const crcs = new Uint32Array(end - first);
   for (let from = first; from < end; from += CHUNK_BLOCKS) {
     const count = Math.min(CHUNK_BLOCKS, end - from);
-    const bytes = await layer.data.read(from * BLOCK_BYTES, count * BLOCK_BYTES);
     const known = await readEntries(layer, from, count);
-    for (let i = 0; i < count; i++) {
-      const block = from + i;
-      if (!layer.doubt.has(block)) continue;
-      const contents = bytes.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES);
-      const isData = !isZero(contents);
-      const mapKind = known.kinds[i]!;
-      if (!judge(block, isData ? contents : null, mapKind, known.crcs[i]!)) {
-        throw changedError(block);
+    await withContents(layer.data, from, count, (bytes) => {
+      for (let i = 0; i < count; i++) {
+        const block = from + i;
+        if (!layer.doubt.has(block)) continue;
+        const contents = bytes.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES);
+        const isData = !isZero(contents);
+        const mapKind = known.kinds[i]!;
+        if (!judge(block, isData ? contents : null, mapKind, known.crcs[i]!)) {
+          throw changedError(block);
+        }
+        kinds[block - first] = isData ? KIND_DATA : mapKind === KIND_DATA ? KIND_ZERO : mapKind;
+        crcs[block - first] = isData ? layer.checksum.of(block, contents) : 0;
       }
-      kinds[block - first] = isData ? KIND_DATA : mapKind === KIND_DATA ? KIND_ZERO : mapKind;
-      crcs[block - first] = isData ? layer.checksum.of(block, contents) : 0;
-    }
+    });
   }
   for (let block = first; block < end; block++) {
     const kind = kinds[block - first]!;
@@ -222,6 +247,77 @@ async function acceptAsItLies(layer: Layer, segment: number, judge: Judge): Prom
   }
   layer.unsynced = true;
   layer.doubt.clearSegment(segment);
+}
+
+/**
+ * The same from what an inspection found, where the head is the only layer and its checksums are
+ * those that were compared. What no checksum confirmed is read once more: a disk that lies now and
+ * then must not make its lie the truth.
+ */
+export async function acceptAsFound(
+  layer: Layer,
+  segment: number,
+  found: BlockInspection,
+): Promise<void> {
+  const first = segment * layer.doubt.segmentBlocks;
+  for (let i = 0; i < found.kinds.length; i++) {
+    const block = first + i;
+    if (found.verified[i] === 1 || !layer.doubt.has(block)) continue;
+    const contents = await layer.data.read(block * BLOCK_BYTES, BLOCK_BYTES);
+    const same = isZero(contents)
+      ? found.kinds[i] === 0
+      : found.kinds[i] === 1 && layer.checksum.of(block, contents) === found.contentCrcs[i];
+    if (!same) throw changedError(block);
+  }
+  await accept(layer, first, found.kinds, found.contentCrcs);
+  layer.unsynced = true;
+  layer.doubt.clearSegment(segment);
+}
+
+/** Entries of the blocks in doubt, page by page. */
+async function accept(
+  layer: Layer,
+  first: number,
+  kinds: Uint8Array,
+  crcs: Uint32Array,
+): Promise<void> {
+  let i = 0;
+  while (i < kinds.length) {
+    const index = pageOf(first + i);
+    const page = await layer.map.acquire(index);
+    for (; i < kinds.length && pageOf(first + i) === index; i++) {
+      const block = first + i;
+      if (!layer.doubt.has(block)) continue;
+      if (kinds[i] === 1) setEntry(page, block, KIND_DATA, crcs[i]!);
+      else if (kindIn(page, block) === KIND_DATA) setEntry(page, block, KIND_ZERO, 0);
+    }
+    page.pins--;
+  }
+}
+
+/** `look` must not keep the bytes. At most a chunk. */
+async function withContents(
+  file: DiskFile,
+  first: number,
+  count: number,
+  look: (bytes: Uint8Array) => void,
+): Promise<void> {
+  const chunk = chunks.take();
+  const data = chunk.subarray(0, count * BLOCK_BYTES);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      file.submit({
+        verb: 'read',
+        offsetBytes: first * BLOCK_BYTES,
+        lengthBytes: data.byteLength,
+        data,
+        done: (error) => (error === null ? resolve() : reject(error)),
+      });
+    });
+    look(data);
+  } finally {
+    chunks.give(chunk);
+  }
 }
 
 /** Throws `checksum-mismatch` unless the contents are those that were compared. */

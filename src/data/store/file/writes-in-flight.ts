@@ -15,6 +15,8 @@ export class WritesInFlight {
   #heldBack: ReplicaIo[] = [];
   #holds: Promise<void> = Promise.resolve();
   #holdWaiter: (() => void) | null = null;
+  /** How many writes went on their way so far. */
+  count = 0;
 
   /** `goOn` begins a write anew that was held back. */
   constructor(goOn: (io: ReplicaIo) => void) {
@@ -68,6 +70,7 @@ export class WritesInFlight {
   }
 
   add(io: ReplicaIo): void {
+    this.count++;
     io.linked = true;
     io.before = null;
     io.next = this.#first;
