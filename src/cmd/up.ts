@@ -41,7 +41,8 @@ export interface UpOptions {
   readonly onStopping?: (() => Promise<void>) | undefined;
 }
 
-const READY_MS = 60_000;
+/** Long, for a busy machine: what cannot start says so itself and is not waited for. */
+const READY_MS = 180_000;
 const QUIESCE_MS = 60_000;
 const NODE_STOP_MS = 25_000;
 const FAST_FAILURES_MAX = 3;

@@ -48,7 +48,7 @@ export interface VolumeSettings {
   readonly localDirectory: string | null;
 }
 
-const RESUME_ASK_MS = 1_000;
+const RESUME_ASK_MS = 3_000;
 const RETRY_MS = 1_000;
 const LAST_STEP = 'acknowledged';
 
