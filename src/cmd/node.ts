@@ -49,6 +49,8 @@ function superviseEngine(options: RoleOptions, log: Log): SupervisedProcess {
     args: ['engine', '--cluster-dir', clusterDir, '--node', node, '--run-dir', runDir],
     outputFile: `${logFile}.engine.out`,
     pidFile: `${socketPrefix}.engine.pid`,
+    // Replicas of volumes that are attached elsewhere work here.
+    youngMib: 4,
     outlivesUs: true,
     onLine: (text) => log.warn('Engine is looked after', { event: text }),
   });

@@ -14,6 +14,8 @@ import { processStart } from '#host/node/mod.ts';
 
 export interface SupervisedOptions {
   readonly name: string;
+  /** Most that new objects may take before a collection, in MiB: idle memory against work. */
+  readonly youngMib: number;
   /** Arguments of `holdfast`. */
   readonly args: readonly string[];
   readonly outputFile: string;
@@ -30,6 +32,7 @@ interface Running {
   readonly ended: Promise<string>;
 }
 
+const YOUNG_FLAG = '--max-semi-space-size';
 const BACK_OFF_FIRST_MS = 100;
 const BACK_OFF_MAX_MS = 5_000;
 /** One that lived this long is started again at once. */
@@ -121,12 +124,13 @@ export class SupervisedProcess {
   }
 
   async #spawn(): Promise<Running> {
-    const { args, outputFile, pidFile, outlivesUs, name } = this.#options;
+    const { args, outputFile, pidFile, outlivesUs, name, youngMib } = this.#options;
     mkdirSync(dirname(outputFile), { recursive: true });
     const output = openSync(outputFile, 'a');
     const entry = new URL('./holdfast.ts', import.meta.url).pathname;
+    const flags = [...ownFlags(), `${YOUNG_FLAG}=${youngMib}`];
     const sinceMs = performance.now();
-    const child = spawn(process.execPath, [...process.execArgv, entry, ...args], {
+    const child = spawn(process.execPath, [...flags, entry, ...args], {
       // The pipe at its standard input tells it that we live.
       stdio: [outlivesUs ? 'ignore' : 'pipe', output, output],
       // A group of its own: Ctrl-C in a terminal reaches us alone, and we stop things in order.
@@ -159,6 +163,11 @@ export class SupervisedProcess {
       return null;
     }
   }
+}
+
+/** Those that we were started with, but for the one that each process has of its own. */
+function ownFlags(): string[] {
+  return process.execArgv.filter((flag) => !flag.startsWith(YOUNG_FLAG));
 }
 
 async function isLive({ pid, start }: Pick<Running, 'pid' | 'start'>): Promise<boolean> {

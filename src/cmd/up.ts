@@ -185,6 +185,7 @@ async function runCluster(
       args,
       outputFile: `${directory.logs}/${name}.out`,
       pidFile: `${directory.runDir}/${name}.pid`,
+      youngMib: 1,
       outlivesUs: false,
       onLine,
     });

@@ -117,7 +117,13 @@ spec: { storageClassName: three, resources: { requests: { storage: ${size} } } }
     return node;
   }
 
-  /** Which node stands where in the cluster: `node-1` and so on. */
+  /** Every replica is there and current. */
+  async isWhole(claim: string): Promise<boolean> {
+    const volume = (await this.volumes()).find(({ spec }) => spec.claimRef?.name === claim);
+    const members = volume?.status?.members ?? [];
+    return members.length === 3 && members.every(({ phase }) => phase === 'in-sync');
+  }
+
   poolOf(node: string): string {
     return path.join(this.directory, 'nodes', node, 'pool');
   }

@@ -22,13 +22,10 @@ import {
 const QUIET_COMPLETIONS = 16;
 const ZEROES = new Uint8Array(64 * 1024);
 
-const { ring, lane } = workerData as LaneStart;
+const { ring, lane, idleMs } = workerData as LaneStart;
 const { control, submissions, slots } = ring;
 const completions = ring.completions[lane]!;
 const tailIndex = CONTROL.lanes + 2 * lane;
-/** A lane costs about 10 MiB: all but the first go when there was nothing to do for so long. */
-const idleMs = lane === 0 ? Infinity : 5_000;
-
 // The next lane needs no type stripper, which would take half of its memory.
 flushCompileCache();
 
@@ -41,7 +38,7 @@ for (;;) {
     Atomics.add(control, CONTROL.sleepers, 1);
     const woken = Atomics.wait(control, CONTROL.submitTail, tail, idleMs);
     Atomics.sub(control, CONTROL.sleepers, 1);
-    // What comes after this look finds the first lane, which always stays.
+    // What comes after this look is found by a new lane, when this one has ended.
     if (woken === 'timed-out' && Atomics.load(control, CONTROL.submitTail) === tail) break;
     continue;
   }

@@ -42,11 +42,23 @@ const FLUSHES_MAX = LANES_MAX - 1;
 const ROUNDS_MAX = 8;
 
 /**
+ * A lane costs about 10 MiB and goes when there was nothing to do for so long; the first one later,
+ * for the next request of an idle volume then waits for its start.
+ */
+export interface LaneIdle {
+  readonly firstMs: number;
+  readonly otherMs: number;
+}
+
+const DEFAULT_IDLE: LaneIdle = { firstMs: 20_000, otherMs: 5_000 };
+
+/**
  * The threads that block for one disk, so that nobody else has to (docs/design/0003-disk-io.md).
  * The first starts with the first request, others only while calls that really wait (flush, a read
- * that missed the page cache) occupy those that are there; none ever spins.
+ * that missed the page cache) occupy those that are there; idle ones go, and none ever spins.
  */
 export class DiskLanes {
+  readonly #idle: LaneIdle;
   readonly #ring = createLaneRing();
   readonly #calls: (LaneCall | null)[] = Array.from({ length: SLOTS }, () => null);
   readonly #freeSlots: number[] = Array.from({ length: SLOTS }, (_, i) => SLOTS - 1 - i);
@@ -57,6 +69,15 @@ export class DiskLanes {
   #flushes = 0;
   #slow = 0;
   #underWay = 0;
+
+  constructor(idle: LaneIdle = DEFAULT_IDLE) {
+    this.#idle = idle;
+  }
+
+  /** How many there are now. */
+  get lanes(): number {
+    return this.#lanes;
+  }
 
   submit(call: LaneCall): void {
     if (call.verb === 'flush') {
@@ -76,10 +97,10 @@ export class DiskLanes {
       return;
     }
     const { control, submissions, slots } = this.#ring;
-    if (this.#underWay++ === 0) this.#workers[0]?.ref();
+    if (this.#underWay++ === 0) for (const worker of this.#workers) worker?.ref();
     Atomics.add(underWayInProcess, 0, 1);
     if (call.verb !== 'write') this.#slow++;
-    if (this.#lanes < Math.min(LANES_MAX, 1 + this.#slow)) this.#startLane();
+    if (this.#lanes < this.#wanted()) this.#startLane();
     this.#calls[slot] = call;
     const at = slot * SLOT_FIELDS;
     slots[at + FIELD.verb] = VERB_NUMBER.get(call.verb)!;
@@ -93,9 +114,14 @@ export class DiskLanes {
     if (Atomics.load(control, CONTROL.sleepers) > 0) Atomics.notify(control, CONTROL.submitTail, 1);
   }
 
+  #wanted(): number {
+    return Math.min(LANES_MAX, 1 + this.#slow);
+  }
+
   #startLane(): void {
     const lane = this.#workers.indexOf(null);
-    const start: LaneStart = { ring: this.#ring, lane };
+    const idleMs = lane === 0 ? this.#idle.firstMs : this.#idle.otherMs;
+    const start: LaneStart = { ring: this.#ring, lane, idleMs };
     const worker = new Worker(new URL('./disk-lane.ts', import.meta.url), {
       workerData: start,
       name: 'disk-lane',
@@ -108,13 +134,13 @@ export class DiskLanes {
     worker.on('error', (error) => {
       throw error;
     });
-    // It went because it had nothing to do.
+    // It went because it had nothing to do; a call that came just then needs another.
     worker.on('exit', () => {
       this.#workers[lane] = null;
       this.#lanes--;
+      if (this.#underWay > 0 && this.#lanes < this.#wanted()) this.#startLane();
     });
-    // Only calls under way keep the process alive, and the first lane stands for all of them.
-    if (lane > 0) worker.unref();
+    // Only calls under way keep the process alive.
     this.#workers[lane] = worker;
     this.#lanes++;
     Atomics.store(this.#ring.control, CONTROL.armed, 1);
@@ -135,7 +161,7 @@ export class DiskLanes {
       // A result that came before the flag was up has sent no message.
       if (!this.#anyCompleted() || Atomics.exchange(control, CONTROL.armed, 0) === 0) break;
     }
-    if (this.#underWay === 0) this.#workers[0]?.unref();
+    if (this.#underWay === 0) for (const worker of this.#workers) worker?.unref();
   }
 
   #anyCompleted(): boolean {

@@ -47,6 +47,8 @@ export interface LaneRing {
 export interface LaneStart {
   readonly ring: LaneRing;
   readonly lane: number;
+  /** It ends after so long without a request. */
+  readonly idleMs: number;
 }
 
 export function createLaneRing(): LaneRing {
