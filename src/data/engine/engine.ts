@@ -216,6 +216,7 @@ export class Engine {
       record: founders === null ? null : foundingRecord(founders),
       ...(cloneOf === null ? {} : { cloneOf }),
     });
+    this.#pools.changed();
     const found = await this.#pools.find(replica);
     await this.#openReplica(replica, found?.summary.directory ?? '');
     return this.#describeReplica(replica);
@@ -231,6 +232,7 @@ export class Engine {
       await this.#replicas.release(replica);
       const found = await this.#pools.find(replica);
       if (found) await found.pool.deleteReplica(replica);
+      this.#pools.changed();
     });
   }
 

@@ -13,7 +13,7 @@ import {
 } from '#api/mod.ts';
 import { id, listOf, path, shape } from '#api/checks/mod.ts';
 import { openFilePool, type ReplicaSummary, type StorePool } from '#data/store/mod.ts';
-import { readWholeFile, replaceWholeFile, type Host } from '#host/mod.ts';
+import { readWholeFile, replaceWholeFile, type Host, type SpaceReport } from '#host/mod.ts';
 import { decodeText, encodeText, KeyedMutex } from '#lib/mod.ts';
 
 interface KnownPool {
@@ -28,7 +28,21 @@ interface Entry {
   readonly directory: string;
   store: StorePool | null;
   error: HoldfastError | null;
+  look: Look | null;
 }
+
+/** What lies in a pool, as it was at a time. */
+interface Look {
+  readonly atMs: number;
+  readonly space: SpaceReport;
+  readonly summaries: readonly ReplicaSummary[];
+}
+
+/**
+ * Reports are asked for every few seconds, and a look opens every replica's header. What is open
+ * says itself how it is; only space, and replicas that are not open, are as old as this.
+ */
+const LOOK_MS_MAX = 30_000;
 
 export class PoolRegistry {
   readonly #host: Host;
@@ -36,6 +50,7 @@ export class PoolRegistry {
   readonly #file: string;
   readonly #entries = new Map<PoolId, Entry>();
   readonly #mutex = new KeyedMutex();
+  #changes = 0;
 
   constructor(host: Host, cluster: ClusterId, file: string) {
     this.#host = host;
@@ -79,7 +94,7 @@ export class PoolRegistry {
   }
 
   async #open(pool: PoolId, directory: string, create: boolean): Promise<void> {
-    const entry: Entry = { pool, directory, store: null, error: null };
+    const entry: Entry = { pool, directory, store: null, error: null, look: null };
     try {
       const { disk, rng, clock, log } = this.#host;
       const cluster = this.#cluster;
@@ -144,14 +159,32 @@ export class PoolRegistry {
       deviceSerial: '',
     };
     if (!store) return { ...base, ...unknown, replicas: [] };
-    const space = await this.#host.disk.space(directory);
-    const summaries = await store.listReplicas();
+    const { space, summaries } = await this.#lookInto(entry, store);
     const replicas = await Promise.all(
       summaries.map(
         async (summary) => (await describe(summary.identity.replica)) ?? closedReport(summary),
       ),
     );
     return { ...base, ...space, replicas };
+  }
+
+  /** Replicas came or went. */
+  changed(): void {
+    this.#changes += 1;
+    for (const entry of this.#entries.values()) entry.look = null;
+  }
+
+  async #lookInto(entry: Entry, store: StorePool): Promise<Look> {
+    const atMs = this.#host.clock.monotonicMs();
+    if (entry.look !== null && atMs - entry.look.atMs < LOOK_MS_MAX) return entry.look;
+    const changes = this.#changes;
+    const [space, summaries] = await Promise.all([
+      this.#host.disk.space(entry.directory),
+      store.listReplicas(),
+    ]);
+    const look = { atMs, space, summaries };
+    if (changes === this.#changes) entry.look = look;
+    return look;
   }
 
   async #remember(): Promise<void> {
