@@ -21,6 +21,8 @@ export interface LoadOptions {
   readonly depth: number;
   /** Pause between the answer of a flush and the next flush; null: none is sent. */
   readonly flushEveryMs: number | null;
+  /** Pause of each writer between an answer and its next write; none when absent. */
+  readonly pauseMs?: number;
   /** Right when a flush was answered, other writes being in flight. */
   readonly onFlushed?: () => void;
 }
@@ -97,11 +99,19 @@ export class BlockHistory {
   }
 }
 
+export interface Sample {
+  readonly startedMs: number;
+  readonly tookMs: number;
+}
+
 export class Load {
   /** Why it ended before it was stopped. */
   error: HoldfastError | null = null;
   inFlight = 0;
-  readonly latenciesMs: number[] = [];
+  /** Of every write that was answered. */
+  readonly samples: Sample[] = [];
+  /** Of every flush that was answered. */
+  readonly flushSamples: Sample[] = [];
   readonly #history: BlockHistory;
   readonly #device: BlockDevice;
   readonly #options: LoadOptions;
@@ -166,9 +176,11 @@ export class Load {
         this.inFlight -= 1;
         if (error) this.error ??= error;
         else this.#acknowledge(first, count);
-        this.latenciesMs.push(performance.now() - startedMs);
+        this.samples.push({ startedMs, tookMs: performance.now() - startedMs });
         // A turn of its own: an answer may come within `submit`.
-        setImmediate(() => this.#write());
+        const { pauseMs } = this.#options;
+        if (pauseMs === undefined) setImmediate(() => this.#write());
+        else setTimeout(() => this.#write(), pauseMs);
       },
     });
   }
@@ -193,9 +205,11 @@ export class Load {
     if (flushEveryMs === null || this.#stopped || this.error) return this.#end();
     const history = this.#history;
     const covered = history.acknowledged.slice();
+    const startedMs = performance.now();
     this.#device.submit({
       ...createRequest(),
       done: (_request, error) => {
+        this.flushSamples.push({ startedMs, tookMs: performance.now() - startedMs });
         if (error) this.error ??= error;
         else {
           history.flushes += 1;
