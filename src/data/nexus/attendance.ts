@@ -26,7 +26,7 @@ import { errorKind } from './error-kind.ts';
 import { MemberSession } from './member-session.ts';
 import type { MemberSlot } from './member-slot.ts';
 import type { NexusCore } from './nexus-core.ts';
-import { checkIdentity, noteForgotten, type OpenedSession } from './opening.ts';
+import { checkIdentity, noteForgotten, type OpenedSession } from './opened-session.ts';
 import { parseNote } from './rebuild/rebuild-note.ts';
 
 /** Read leases that a nexus with a minority has to become the owner. */

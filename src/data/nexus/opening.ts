@@ -16,7 +16,6 @@ import {
   CONTROL_PLANE,
   HoldfastError,
   type MembershipRecord,
-  type RecordPosition,
   type ReplicaId,
   type ReplicaState,
   type VoterId,
@@ -25,38 +24,18 @@ import {
 import type { Clock, Log, Rng } from '#host/mod.ts';
 import type { Member } from '#data/member/mod.ts';
 import { backOffMs, Deferred } from '#lib/mod.ts';
+import { type Candidate, LossLine } from './candidate.ts';
 import {
   chooseSet,
   type ControlPlaneAnswer,
-  remembers,
   type ReplicaAnswer,
   type SetChoice,
 } from './choose-set.ts';
 import { asHoldfastError, withDeadline } from './deadline.ts';
 import { isMajority, votersOf } from './majority.ts';
 import type { NexusOptions } from './mod.ts';
-import { FORGOT_NOTE, formatNote, parseNote } from './rebuild/rebuild-note.ts';
-import { raiseFloors } from './voter-floors.ts';
-
-export interface OpenedSession {
-  readonly member: Member;
-  /** Who is told of its loss from now on; at once when it is lost already. */
-  readonly handTo: (listener: (error: HoldfastError) => void) => void;
-  /** It is to be rebuilt from nothing (R16); `trusted` is false for ever then. */
-  readonly forgot: boolean;
-  readonly trusted: boolean;
-  readonly record: MembershipRecord | null;
-}
-
-export interface OpeningResult {
-  /** The record that was found, and the one that is to be committed. */
-  readonly found: MembershipRecord;
-  readonly record: MembershipRecord;
-  readonly sessions: Map<ReplicaId, OpenedSession>;
-  /** No member was complete: acknowledged writes may be gone (rule 3). */
-  readonly lost: boolean;
-  readonly controlPlaneTrusted: boolean;
-}
+import { checkIdentity, noteForgotten, type OpenedSession } from './opened-session.ts';
+import { type OpeningResult, planOpening } from './opening-plan.ts';
 
 export interface OpeningContext {
   /** Epoch of an earlier opening by this very nexus; 0 for the first. */
@@ -73,38 +52,6 @@ export interface OpeningHooks {
 
 /** Longest pause before an epoch above another nexus's is tried. */
 const RAISE_MS = 100;
-
-interface Candidate {
-  readonly replica: ReplicaId;
-  member: Member | null;
-  /** What it answered to the promise of the present epoch. */
-  answer: VoterState | null;
-  line: LossLine | null;
-  /** As it was before it promised anything to us. */
-  state: ReplicaState | null;
-  reason: string;
-  code: string;
-}
-
-/** A session has one listener; it changes when the session is handed over. */
-class LossLine {
-  #listener: (error: HoldfastError) => void;
-  #error: HoldfastError | null = null;
-
-  constructor(listener: (error: HoldfastError) => void) {
-    this.#listener = listener;
-  }
-
-  tell(error: HoldfastError): void {
-    this.#error = error;
-    this.#listener(error);
-  }
-
-  handTo(listener: (error: HoldfastError) => void): void {
-    this.#listener = listener;
-    if (this.#error !== null) listener(this.#error);
-  }
-}
 
 export class Opening {
   readonly #options: NexusOptions;
@@ -489,74 +436,15 @@ export class Opening {
   // ------------------------------------------------------------------------------------
 
   #result(choice: Extract<SetChoice, { kind: 'chosen' }>): OpeningResult {
-    const { found, members, lost, forgetful } = choice;
-    const sessions = new Map<ReplicaId, OpenedSession>();
-    let floor: RecordPosition | null = null;
-    for (const { replica, member, answer, line } of this.#candidates.values()) {
-      if (member === null || line === null) continue;
-      if (answer === null) {
-        member.close();
-        continue;
-      }
-      const forgot = forgetful.includes(replica);
-      // Without a record and without a vote it is not forgetful but new.
-      const fresh = answer.record === null && !votersOf(found).includes(replica);
-      const voteless = parseNote(member.state.rebuild).voteless || (forgot && !fresh);
-      sessions.set(replica, {
-        member,
-        handTo: (listener) => line.handTo(listener),
-        forgot,
-        trusted: !voteless,
-        record: answer.record,
-      });
-      if (!members.some((each) => each.replica === replica)) continue;
-      const held = answer.record ?? { epoch: 0, seq: 0 };
-      if (floor === null || comparePositions(held, floor) < 0) floor = held;
-    }
-    const lowest = floor !== null && comparePositions(floor, found.floor) > 0 ? floor : found.floor;
-    const record: MembershipRecord = {
+    // A session that has not promised is no use: whoever is absent is looked for anew.
+    for (const { member, answer } of this.#candidates.values())
+      if (answer === null) member?.close();
+    return planOpening({
+      choice,
       epoch: this.#epoch,
-      seq: 1,
-      members,
-      voters: found.voters,
-      // Whether the change of voters was committed is not known: both majorities again (R17).
-      formerVoters: found.formerVoters,
-      closed: false,
-      loss: this.lossFor(lost, found),
-      floor: { epoch: lowest.epoch, seq: lowest.seq },
-      held: raiseFloors(found, found, (voter) => this.#heldBy(voter, sessions)),
-    };
-    const controlPlane = this.#controlPlane;
-    const controlPlaneTrusted = controlPlane !== null && remembers(controlPlane, found);
-    return { found, record, sessions, lost, controlPlaneTrusted };
+      loss: this.lossFor(choice.lost, choice.found),
+      candidates: this.#candidates.values(),
+      controlPlane: this.#controlPlane,
+    });
   }
-
-  #heldBy(voter: VoterId, sessions: ReadonlyMap<ReplicaId, OpenedSession>): RecordPosition | null {
-    if (voter === CONTROL_PLANE) return this.#controlPlane?.record ?? null;
-    return sessions.get(voter)?.record ?? null;
-  }
-}
-
-/** W8: an address is never an identity. Throws `wrong-identity`, the session closed. */
-export function checkIdentity(
-  member: Member,
-  options: Pick<NexusOptions, 'cluster' | 'volume'>,
-): void {
-  const { cluster, volume, replica } = member.state.identity;
-  if (cluster === options.cluster && volume === options.volume && replica === member.replica) {
-    return;
-  }
-  member.close();
-  throw new HoldfastError('wrong-identity', 'Replica belongs to something else', {
-    details: { cluster, volume, replica },
-  });
-}
-
-/** R16: durable on the replica before it gets any record of ours. */
-export async function noteForgotten(
-  member: Member,
-  clock: Clock,
-  deadlineMs: number,
-): Promise<void> {
-  await withDeadline(clock, deadlineMs, member.setRebuild(formatNote(FORGOT_NOTE)));
 }
