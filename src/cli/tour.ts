@@ -52,14 +52,14 @@ export async function runTour(context: CliContext, args: readonly string[]): Pro
 
 interface Outcome<T> {
   readonly value?: T;
-  readonly error?: unknown;
+  readonly error?: Error;
 }
 
 async function settle<T>(promise: Promise<T>): Promise<Outcome<T>> {
   try {
     return { value: await promise };
   } catch (error) {
-    return { error };
+    return { error: error as Error };
   }
 }
 
@@ -126,7 +126,7 @@ async function cleanUp(
   context: CliContext,
   path: string,
   guide: Guide,
-  storyError: unknown,
+  storyError: Error | undefined,
 ): Promise<void> {
   const { clock, disk } = context.host;
   const { runDir } = layOut(path);

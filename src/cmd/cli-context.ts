@@ -20,7 +20,6 @@ export async function runCommand(args: readonly string[]): Promise<number> {
   return code;
 }
 
-/** Exported for tests, which put something of their own in its place. */
 export function createContext(): CliContext {
   const err = (text: string): void => void process.stderr.write(`${text}\n`);
   const host = createNodeHost({ logLevel: process.env['HOLDFAST_LOG'] ?? 'fatal' });

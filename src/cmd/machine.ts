@@ -1,6 +1,4 @@
-/**
- * The tour's machine: signals, scratch directories, NBD clients, databases, what is left behind.
- */
+/** The tour's machine: signals, scratch directories, NBD clients, databases, leftovers. */
 import type { BlockExport, Machine } from '#cli/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
 import { flushDevice, readDevice, writeDevice } from '#data/block/mod.ts';

@@ -5,7 +5,8 @@ import type { Clock } from '#host/mod.ts';
 /** Writes one piece; resolves when it is durable. */
 export type WriteOne = () => Promise<void>;
 
-const REST_MS = 4;
+/** Enough writes to lose some; a journal that takes long to replay would only cost time. */
+const REST_MS = 20;
 const LOOK_MS = 25;
 const GO_ON_MS_MAX = 60_000;
 
@@ -21,7 +22,7 @@ export class Writer {
   readonly #streams: readonly Stream[];
   #runs: Promise<void>[] = [];
   #isStopping = false;
-  #error: unknown;
+  #error: Error | undefined;
 
   constructor(clock: Clock, writes: readonly WriteOne[]) {
     this.#clock = clock;
@@ -71,7 +72,7 @@ export class Writer {
         await this.#clock.sleep(REST_MS);
       }
     } catch (error) {
-      this.#error ??= error;
+      this.#error ??= error as Error;
     }
   }
 }

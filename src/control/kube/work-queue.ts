@@ -71,6 +71,11 @@ export class WorkQueue {
     this.#timers.set(key, { timer, atMs });
   }
 
+  /** Nothing is being looked at; what waits for its time does not count. */
+  isIdle(): boolean {
+    return this.#working.size === 0;
+  }
+
   /** Takes no new work and resolves when what runs has ended. */
   async stop(): Promise<void> {
     this.#stopped = true;

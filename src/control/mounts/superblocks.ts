@@ -57,3 +57,23 @@ export function probeFilesystem(
   if (view.getUint32(0, false) === XFS_MAGIC) return 'xfs';
   return view.getUint16(EXT4_MAGIC_AT, true) === EXT4_MAGIC ? 'ext4' : undefined;
 }
+
+/**
+ * How much of its device an ext4 filesystem uses, from its first superblock; undefined for others.
+ * The kernel keeps the superblock of a mounted one in the device's cache: it is read up to date.
+ */
+export function ext4Bytes(first: Uint8Array): number | undefined {
+  if (probeFilesystem([{ offsetBytes: 0, bytes: first }]) !== 'ext4') return undefined;
+  const view = new DataView(first.buffer, first.byteOffset + EXT4_SUPERBLOCK_AT);
+  const blockBytes = 1024 * 2 ** view.getUint32(EXT4_LOG_BLOCK_SIZE_AT, true);
+  const is64Bit = (view.getUint32(EXT4_INCOMPAT_AT, true) & EXT4_INCOMPAT_64BIT) !== 0;
+  const high = is64Bit ? view.getUint32(EXT4_BLOCKS_HIGH_AT, true) : 0;
+  return (high * 2 ** 32 + view.getUint32(EXT4_BLOCKS_LOW_AT, true)) * blockBytes;
+}
+
+const EXT4_SUPERBLOCK_AT = 1024;
+const EXT4_BLOCKS_LOW_AT = 0x4;
+const EXT4_LOG_BLOCK_SIZE_AT = 0x18;
+const EXT4_INCOMPAT_AT = 0x60;
+const EXT4_INCOMPAT_64BIT = 0x80;
+const EXT4_BLOCKS_HIGH_AT = 0x150;

@@ -17,10 +17,13 @@ import {
 import type { Disk, Exec, ExecResult } from '#host/mod.ts';
 import { isZero } from '#lib/mod.ts';
 import { readMounts } from './mount-table.ts';
-import { probeFilesystem, superblockAreas } from './superblocks.ts';
+import { ext4Bytes, probeFilesystem, superblockAreas } from './superblocks.ts';
 
 const MKFS_TIMEOUT_MS = 120_000;
 const MOUNT_TIMEOUT_MS = 60_000;
+/** A last group smaller than its own tables is left out by mkfs.ext4 and resize2fs alike. */
+const EXT4_LAST_GROUP_BYTES = 4 * 1024 * 1024;
+const E2FSCK_CORRECTED = 1;
 
 const MKFS_ARGV = {
   // Discarding a device that was read as zero says nothing new; lazy parts keep the first mount
@@ -54,7 +57,10 @@ export class VolumeMounts {
       });
     }
     const found = mounted ? fsType : await this.#ensureFormatted(params);
-    if (!mounted) await this.#mountDevice(device, path, found, params.readOnly);
+    if (!mounted) {
+      if (found === 'ext4' && !params.readOnly) await this.#growOffline(device);
+      await this.#mountDevice(device, path, found, params.readOnly);
+    }
     const report: MountReport = { volume, path, fsType: found, device, error: '' };
     this.#mounts.set(path, report);
     return report;
@@ -78,11 +84,15 @@ export class VolumeMounts {
     this.#mounts.delete(path);
   }
 
-  /** Grows the filesystem to its device; needs CAP_SYS_RESOURCE for ext4 online. */
+  /**
+   * Grows the filesystem to its device. Online, ext4 needs CAP_SYS_RESOURCE; without, it grows when
+   * it is mounted the next time.
+   */
   async expand(path: string): Promise<MountReport> {
     const report = this.#mounts.get(path);
     if (!report)
       throw new HoldfastError('not-found', 'Nothing is mounted there', { details: { path } });
+    if (report.fsType === 'ext4' && !(await this.#isTooSmall(report.device))) return report;
     const argv = report.fsType === 'xfs' ? ['xfs_growfs', path] : ['resize2fs', report.device];
     const result = await this.#exec.run(argv, { timeoutMs: MKFS_TIMEOUT_MS });
     if (result.exitCode === 0) return report;
@@ -94,6 +104,25 @@ export class VolumeMounts {
           'ext4 grows online only with CAP_SYS_RESOURCE: unmount and mount again to grow it offline',
       },
     });
+  }
+
+  async #isTooSmall(device: string): Promise<boolean> {
+    const deviceBytes = await this.#deviceSize(device);
+    const [first] = await this.#readAreas(device, deviceBytes);
+    const bytes = first === undefined ? undefined : ext4Bytes(first.bytes);
+    return bytes !== undefined && deviceBytes - bytes >= EXT4_LAST_GROUP_BYTES;
+  }
+
+  /**
+   * Where resize2fs has nothing to forbid it. A filesystem that e2fsck will not repair by itself is
+   * mounted as it is: `expand` then says what is wrong.
+   */
+  async #growOffline(device: string): Promise<void> {
+    if (!(await this.#isTooSmall(device))) return;
+    const check = ['e2fsck', '-f', '-p', device];
+    const { exitCode } = await this.#exec.run(check, { timeoutMs: MKFS_TIMEOUT_MS });
+    if (exitCode > E2FSCK_CORRECTED) return;
+    await this.#exec.run(['resize2fs', device], { timeoutMs: MKFS_TIMEOUT_MS });
   }
 
   async #ensureFormatted(params: MountParams): Promise<'ext4' | 'xfs'> {

@@ -122,8 +122,11 @@ export class Operator {
     const { clock } = this.#options;
     const deadlineMs = clock.monotonicMs() + timeoutMs;
     for (;;) {
+      // Looked at first: an attachment that is being made is listed only when it is there.
+      const isIdle = this.#queues.attachment.isIdle();
       const attached = await this.#listAttached();
-      if (attached.length === 0 || clock.monotonicMs() >= deadlineMs) return attached;
+      const isDone = isIdle && attached.length === 0;
+      if (isDone || clock.monotonicMs() >= deadlineMs) return attached;
       for (const volume of attached) this.#add('attachment', volume);
       await clock.sleep(100);
     }
@@ -131,7 +134,7 @@ export class Operator {
 
   async #listAttached(): Promise<string[]> {
     const nodes = this.#informers.nodes.all().map((node) => node.metadata.name);
-    const views = await this.context.observer.views(nodes, 50);
+    const views = await this.context.observer.views(nodes, 0);
     const names = [...views.values()].flatMap((view) => [
       ...(view.engine?.attachments ?? []).map((entry) => entry.volume as string),
       ...(view.agent?.mounts ?? []).map((entry) => entry.volume as string),

@@ -1,0 +1,2 @@
+/** The real command line's surroundings, for tests that put something of their own in a place. */
+export { createContext } from './cli-context.ts';

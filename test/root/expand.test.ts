@@ -1,0 +1,104 @@
+/** Filesystems grow with their device: xfs online, ext4 at the latest with the next mount. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import {
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { test, type TestContext } from 'node:test';
+import { hasCode, type VolumeId } from '#api/mod.ts';
+import { VolumeMounts } from '#control/mounts/mod.ts';
+import { createNodeHost } from '#host/node/mod.ts';
+
+const MIB = 1024 * 1024;
+const skip = process.getuid?.() === 0 ? false : 'needs root';
+const volume = 'vol-1' as VolumeId;
+
+interface Place {
+  readonly device: string;
+  readonly path: string;
+  readonly mounts: VolumeMounts;
+  readonly resize: (sizeBytes: number) => void;
+  readonly mount: (fsType: 'ext4' | 'xfs', mayFormat: boolean) => Promise<unknown>;
+}
+
+function makePlace(t: TestContext, sizeBytes: number): Place {
+  const directory = mkdtempSync(`${tmpdir()}/hf-expand-`);
+  const image = `${directory}/image`;
+  const path = `${directory}/mnt`;
+  writeFileSync(image, '');
+  truncateSync(image, sizeBytes);
+  const device = execFileSync('losetup', ['-f', '--show', image], { encoding: 'utf8' }).trim();
+  const host = createNodeHost({ logLevel: 'silent' });
+  const mounts = new VolumeMounts(host.disk, host.exec);
+  t.after(async () => {
+    await mounts.unmount(volume, path);
+    execFileSync('losetup', ['-d', device]);
+    rmSync(directory, { recursive: true });
+  });
+  return {
+    device,
+    path,
+    mounts,
+    resize: (size) => {
+      truncateSync(image, size);
+      execFileSync('losetup', ['-c', device]);
+    },
+    mount: (fsType, mayFormat) =>
+      mounts.mount({ volume, device, path, fsType, mayFormat, readOnly: false }),
+  };
+}
+
+function bytesOf(path: string): number {
+  const { blocks, bsize } = statfsSync(path);
+  return blocks * bsize;
+}
+
+test('ext4 on a device that has grown is grown when it is mounted again', { skip }, async (t) => {
+  const place = makePlace(t, 64 * MIB);
+  await place.mount('ext4', true);
+  writeFileSync(`${place.path}/kept`, 'kept');
+  const before = bytesOf(place.path);
+  place.resize(256 * MIB);
+  assert.equal(bytesOf(place.path), before, 'it does not grow by itself');
+  try {
+    await place.mounts.expand(place.path);
+  } catch (error) {
+    // Without CAP_SYS_RESOURCE.
+    assert.ok(hasCode(error, 'permission-denied'), String(error));
+    assert.equal(bytesOf(place.path), before);
+  }
+  await place.mounts.unmount(volume, place.path);
+  await place.mount('ext4', false);
+  assert.ok(bytesOf(place.path) > 3.5 * before, `${bytesOf(place.path)} bytes, before ${before}`);
+  assert.equal(readFileSync(`${place.path}/kept`, 'utf8'), 'kept');
+  // What is as large as its device is left alone, also where resize2fs would be refused.
+  await place.mounts.expand(place.path);
+});
+
+test('ext4 that is as large as its device is not grown', { skip }, async (t) => {
+  const place = makePlace(t, 64 * MIB);
+  await place.mount('ext4', true);
+  const before = bytesOf(place.path);
+  await place.mounts.expand(place.path);
+  await place.mounts.unmount(volume, place.path);
+  await place.mount('ext4', false);
+  assert.equal(bytesOf(place.path), before);
+});
+
+test('xfs grows while it is mounted', { skip }, async (t) => {
+  const place = makePlace(t, 320 * MIB);
+  await place.mount('xfs', true);
+  writeFileSync(`${place.path}/kept`, 'kept');
+  const before = bytesOf(place.path);
+  place.resize(640 * MIB);
+  assert.equal(bytesOf(place.path), before, 'it does not grow by itself');
+  await place.mounts.expand(place.path);
+  assert.ok(bytesOf(place.path) > 1.8 * before, `${bytesOf(place.path)} bytes, before ${before}`);
+  assert.equal(readFileSync(`${place.path}/kept`, 'utf8'), 'kept');
+});
