@@ -80,6 +80,6 @@ export interface NexusOptions {
 }
 
 export { Nexus } from './nexus.ts';
-export type { NexusClasses } from './nexus.ts';
+export type { NexusClasses } from './nexus-classes.ts';
 export { ClientSession } from './client-session.ts';
 export type { ScrubOptions, ScrubOutcome } from './scrub-repair.ts';

@@ -18,7 +18,8 @@ import {
   writeDevice,
 } from '#data/block/mod.ts';
 import type { Rng } from '#host/mod.ts';
-import type { Nexus, NexusClasses } from './nexus.ts';
+import type { Nexus } from './nexus.ts';
+import type { NexusClasses } from './nexus-classes.ts';
 import { KIB, MemoryVoter, Rig, type RigOptions } from './nexus.testkit.ts';
 
 const SECTORS = BLOCK_BYTES / SECTOR_BYTES;

@@ -6,7 +6,7 @@ import { readDevice, writeDevice } from '#data/block/mod.ts';
 import type { ControlPlaneAnswer, ReplicaAnswer, SetChoice } from './choose-set.ts';
 import { Membership } from './membership.ts';
 import { filled, Link, MemoryVoter, Rig } from './nexus.testkit.ts';
-import type { NexusClasses } from './nexus.ts';
+import type { NexusClasses } from './nexus-classes.ts';
 import { Opening } from './opening.ts';
 import { planted, QUICK, within } from './schedule.testkit.ts';
 

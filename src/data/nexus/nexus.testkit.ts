@@ -20,7 +20,8 @@ import { MemoryCluster, type MemoryClusterOptions } from '#data/replica/memory-c
 import type { Host } from '#host/mod.ts';
 import { SimWorld } from '#host/sim/mod.ts';
 import { DEFAULT_NEXUS_POLICY, type NexusOptions, type NexusPolicy } from './mod.ts';
-import { Nexus, type NexusClasses } from './nexus.ts';
+import { Nexus } from './nexus.ts';
+import type { NexusClasses } from './nexus-classes.ts';
 
 export const KIB = 1024;
 export const MIB = 1024 * KIB;

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HoldfastError } from '#api/mod.ts';
-import type { NexusClasses } from './nexus.ts';
+import type { NexusClasses } from './nexus-classes.ts';
 import type { Rig } from './nexus.testkit.ts';
 
 /** What went wrong, or null. */

@@ -2,7 +2,7 @@
 import { describe } from 'node:test';
 import type { SnapshotId } from '#api/mod.ts';
 import { writeDevice } from '#data/block/mod.ts';
-import type { NexusClasses } from './nexus.ts';
+import type { NexusClasses } from './nexus-classes.ts';
 import { filled, KIB, MIB, Rig } from './nexus.testkit.ts';
 import { planted, QUICK } from './schedule.testkit.ts';
 import { Snapshots } from './snapshots.ts';
