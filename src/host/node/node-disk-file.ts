@@ -18,6 +18,8 @@ export type DiskMode = 'lanes' | 'inline';
 
 /** Nested deeper than this a request takes a lane: callers may submit from `done` without end. */
 const INLINE_DEPTH_MAX = 32;
+/** A longer copy into tmpfs is worth a lane, which runs beside what else a large write costs. */
+const INLINE_WRITE_BYTES_MAX = 64 * 1024;
 const NOTHING = new Uint8Array(0);
 
 export class NodeDiskFile implements DiskFile {
@@ -150,6 +152,7 @@ export class NodeDiskFile implements DiskFile {
       return transfer(this.#fd, addressOf(data), length, offsetBytes) === length;
     }
     if (verb !== 'write' || !direct) return false;
+    if (this.#mode === 'lanes' && length > INLINE_WRITE_BYTES_MAX) return false;
     return pwrite(this.#fd, addressOf(data), length, offsetBytes) === length;
   }
 
