@@ -34,7 +34,8 @@ export class Contenders {
   async start(): Promise<void> {
     await this.#startNbdkit();
     await this.#startHoldfast();
-    await this.#startQuorum();
+    await this.#startQuorum('qemu quorum 3xNBD', 'remote', (child) => this.#startChild(child));
+    await this.#startQuorum('qemu quorum 3 files', 'files', (child) => this.#fileChild(child));
   }
 
   async stop(): Promise<void> {
@@ -55,19 +56,39 @@ export class Contenders {
     this.all.push({ name: 'nbdkit-file', uri: `nbd+unix:///?socket=${socket}` });
   }
 
-  async #startQuorum(): Promise<void> {
-    const socket = `${this.#directory}/quorum.sock`;
+  /** A block driver's options for each of the children that `startChild` makes. */
+  async #startQuorum(
+    name: ContenderName,
+    node: string,
+    startChild: (child: string) => Promise<string>,
+  ): Promise<void> {
+    const socket = `${this.#directory}/${node}.sock`;
     const args: string[] = [];
     for (let child = 0; child < 3; child++) {
-      const image = await this.#image(`quorum-${child}`);
-      args.push('--blockdev', `driver=file,node-name=child${child},filename=${image}`);
+      const driver = await startChild(`${node}-${child}`);
+      args.push('--blockdev', `node-name=child${child},${driver}`);
     }
     const children = [0, 1, 2].map((child) => `children.${child}=child${child}`).join(',');
     args.push('--blockdev', `driver=quorum,node-name=quorum,vote-threshold=2,${children}`);
     args.push('--nbd-server', `addr.type=unix,addr.path=${socket}`);
     args.push('--export', 'type=nbd,id=quorum,node-name=quorum,name=quorum,writable=on');
     await this.#serve('qemu-storage-daemon', args, socket);
-    this.all.push({ name: 'qemu quorum x3', uri: `nbd+unix:///quorum?socket=${socket}` });
+    this.all.push({ name, uri: `nbd+unix:///quorum?socket=${socket}` });
+  }
+
+  async #fileChild(child: string): Promise<string> {
+    return `driver=file,filename=${await this.#image(child)}`;
+  }
+
+  /** A file behind an NBD server of its own. */
+  async #startChild(child: string): Promise<string> {
+    const image = await this.#image(child);
+    const socket = `${this.#directory}/${child}.sock`;
+    const args = ['--blockdev', `driver=file,node-name=file,filename=${image}`];
+    args.push('--nbd-server', `addr.type=unix,addr.path=${socket}`);
+    args.push('--export', 'type=nbd,id=file,node-name=file,name=file,writable=on');
+    await this.#serve('qemu-storage-daemon', args, socket);
+    return `driver=nbd,server.type=unix,server.path=${socket},export=file`;
   }
 
   async #startHoldfast(): Promise<void> {

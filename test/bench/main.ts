@@ -2,7 +2,7 @@
  * First figures: our volumes against nbdkit's file plugin and qemu's quorum, all served over NBD to
  * the same client, interleaved.
  *
- *     npm run bench -- --quick                    three rounds of 1.5 s, under 3 minutes
+ *     npm run bench -- --quick                    three rounds of 1.2 s, under 3 minutes
  *     npm run bench -- --floors                   exits 1 when a floor is missed
  *     npm run bench -- -o json                    the same figures for programs
  *     npm run bench -- --directory /mnt/disk      below which all of them keep their volumes
@@ -14,15 +14,18 @@ import { accessSync, constants } from 'node:fs';
 import { mkdtemp, rm, statfs } from 'node:fs/promises';
 import { arch, cpus, release, totalmem } from 'node:os';
 import { delimiter } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Contenders, OTHER_PROGRAMS } from './contenders.ts';
 import { judge, type Sample, summarise, type WorkloadName, WORKLOADS } from './figures.ts';
 import { fill, hasFioNbd, measure } from './fio.ts';
 import { type Circumstances, printable } from './report.ts';
 
-/** One copy for nbdkit, one and three of ours, three of the quorum. */
-const COPIES = 8;
-const QUICK = { sizeMib: '256', runMs: '1500', rounds: '3' };
+/** One copy for nbdkit, one and three of ours, three of each quorum. */
+const COPIES = 11;
+/** Between two runs: what the one before left behind is done. */
+const SETTLE_MS = 300;
+const QUICK = { sizeMib: '256', runMs: '1200', rounds: '3' };
 const FULL = { sizeMib: '1024', runMs: '5000', rounds: '5' };
 
 const { values } = parseArgs({
@@ -102,6 +105,7 @@ async function measureAll(contenders: Contenders, given: Settings): Promise<Samp
   for (let round = 1; round <= rounds; round++) {
     for (const workload of Object.keys(WORKLOADS) as WorkloadName[]) {
       for (const { name, uri } of contenders.all) {
+        await sleep(SETTLE_MS);
         progress(`round ${round} of ${rounds}: ${workload}, ${name}`);
         const { iops } = await measure(uri, WORKLOADS[workload], sizeBytes, runMs);
         samples.push({ contender: name, workload, iops });
