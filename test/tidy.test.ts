@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
+import { BAD_INPUT_ITEMS, BAD_INPUT_PAGE, checkBadInput } from './tidy/bad-input.ts';
 import { checkDeadFiles, checkTestTiers } from './tidy/dead-files.ts';
 import { checkDocumentPaths, checkDocumentTitles } from './tidy/documents.ts';
 import { checkErrorList } from './tidy/error-list.ts';
@@ -45,6 +46,19 @@ const REMINDER = ['TO', 'DO'].join('');
 
 function errorsPage(...codes: string[]): string {
   return `# Errors\n${codes.map((code) => `| \`${code}\` | c | none | r | 1 |\n`).join('')}`;
+}
+
+/** A page with a row for each item, and the one test that they all name. */
+function badInput(change: Files = {}, items: readonly string[] = BAD_INPUT_ITEMS): Files {
+  const first = items.map((item) => `| ${item} | \`src/b.test.ts\` | It is \${title} |\n`);
+  // One row names the other form, so that one planted mistake is one finding.
+  const page = `# Bad input\n${first.join('')}| ${items[1]} | \`src/a.test.ts\` | It is refused |\n`;
+  return {
+    [BAD_INPUT_PAGE]: page,
+    'src/a.test.ts': `test('It is refused', () => {});\n`,
+    'src/b.test.ts': '    test(`It is ${title}`, () => {});\n',
+    ...change,
+  };
 }
 
 const CODES = `export const ERROR_CODES = [\n  'a-b', // why\n  'c-d',\n] as const;\n`;
@@ -224,6 +238,26 @@ const RULES: Readonly<
         says: 'a-b lacks a cell',
       },
       { planted: { 'src/api/errors.ts': 'export {};\n' }, says: 'No ERROR_CODES table' },
+    ],
+  },
+  'bad input': {
+    rule: checkBadInput,
+    passes: [{ 'docs/a.md': '' }, badInput()],
+    fails: [
+      {
+        planted: badInput({ 'src/a.test.ts': `test('It is refused, mostly', () => {});\n` }),
+        says: 'src/a.test.ts has no test "It is refused"',
+      },
+      {
+        planted: badInput({ 'src/a.test.ts': `// test('It is refused')\n` }),
+        says: 'src/a.test.ts has no test "It is refused"',
+      },
+      {
+        planted: badInput({}, BAD_INPUT_ITEMS.slice(1)),
+        says: `${BAD_INPUT_ITEMS[0]} has no test`,
+      },
+      { planted: badInput({}, [...BAD_INPUT_ITEMS, 'sizes: odd']), says: 'sizes: odd is no item' },
+      { planted: { 'test/tidy.test.ts': '' }, says: 'The page is not there' },
     ],
   },
   'document titles': {
