@@ -1,7 +1,11 @@
 import type { HoldfastError } from '#api/mod.ts';
 import pc from 'picocolors';
+import { REMEDIES } from './remedies.ts';
 
-/** What (code), then field, value and the other facts, then what to do. One fact a line. */
+/**
+ * What (code), then field, value and the other facts, then what to do: what the error says, else
+ * what the page of errors says. One fact a line.
+ */
 export function formatError(error: HoldfastError): string {
   const { remedy, ...facts } = error.details;
   const lines = [`${pc.red('error')}: ${error.message} (${error.code})`];
@@ -9,6 +13,6 @@ export function formatError(error: HoldfastError): string {
     lines.push(`  ${name}: ${String(value).split('\n').join('\n    ')}`);
   }
   if (error.effect === 'unknown') lines.push('  effect: unknown, it may have been done');
-  if (remedy !== undefined) lines.push(`  remedy: ${String(remedy)}`);
+  lines.push(`  remedy: ${String(remedy ?? REMEDIES[error.code] ?? '')}`);
   return lines.join('\n');
 }
