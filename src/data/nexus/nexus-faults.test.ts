@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { CONTROL_PLANE, type ErrorCode, HoldfastError, type ReplicaId } from '#api/mod.ts';
+import { type ErrorCode, HoldfastError, type ReplicaId } from '#api/mod.ts';
 import {
   type BlockDevice,
   createRequest,
@@ -8,21 +8,9 @@ import {
   readDevice,
   writeDevice,
 } from '#data/block/mod.ts';
-import type { Nexus } from './nexus.ts';
-import { filled, initialRecord, KIB, Link, MemoryVoter, MIB, Rig } from './nexus.testkit.ts';
+import { filled, initialRecord, KIB, Link, members, MIB, phases, Rig } from './nexus.testkit.ts';
 
 const QUICK = { memberDeadlineMs: 400, reconnectMs: 10, reconnectMaxMs: 50 };
-
-function phases(nexus: Nexus): string {
-  return nexus
-    .status()
-    .members.map((member) => member.phase)
-    .join(' ');
-}
-
-function members(nexus: Nexus): number {
-  return nexus.status().record?.members.length ?? 0;
-}
 
 async function failsWith(code: ErrorCode, promise: Promise<unknown>): Promise<void> {
   await assert.rejects(promise, (error) => HoldfastError.is(error) && error.code === code);
@@ -337,122 +325,6 @@ describe('Nexus and its quorum', () => {
         }
         assert.equal(serving.length, 1, `seed ${seed}: ${outcomes.map((o) => o.status).join()}`);
         for (const nexus of both) nexus.abandon();
-      });
-    }
-  });
-});
-
-describe('Nexus and votes', () => {
-  test('Two replicas go on with the control plane, and wait for it when it is down', async () => {
-    const voter = new MemoryVoter();
-    const rig = new Rig({ replicas: ['r-1', 'r-2'], controlPlane: voter, policy: QUICK });
-    await rig.run(async () => {
-      const nexus = rig.nexus();
-      await nexus.start();
-      voter.down = true;
-      await writeDevice(nexus, 0, filled(1));
-      rig.cluster.cut('r-2');
-      let done = false;
-      const write = writeDevice(nexus, 0, filled(2)).then(() => (done = true));
-      await rig.sleep(3_000);
-      assert.equal(done, false);
-      voter.down = false;
-      await write;
-      assert.equal(members(nexus), 1);
-      rig.cluster.heal('r-2');
-      await rig.until('rejoin', () => members(nexus) === 2);
-      await nexus.close();
-    });
-  });
-
-  test('Three replicas lose two one after the other: the vote is handed over, and taken back', async () => {
-    const voter = new MemoryVoter();
-    const rig = new Rig({ controlPlane: voter, policy: { ...QUICK, handOverVoteMs: 2_000 } });
-    await rig.run(async () => {
-      const nexus = rig.nexus();
-      await nexus.start();
-      const voters = (): string => [...(nexus.status().record?.voters ?? [])].sort().join(' ');
-      assert.equal(voters(), 'r-1 r-2 r-3');
-      rig.cluster.cut('r-3');
-      await writeDevice(nexus, 0, filled(1));
-      await rig.until('hand-over', () => voters() === `${CONTROL_PLANE} r-1 r-2`);
-      assert.equal(nexus.status().record?.formerVoters, null);
-      rig.cluster.cut('r-2');
-      await writeDevice(nexus, 0, filled(2));
-      assert.equal(members(nexus), 1);
-      // A restart of the nexus finds its way with what is left.
-      nexus.abandon();
-      const second = rig.nexus();
-      await second.start();
-      assert.deepEqual(await readDevice(second, 0, 4096), filled(2));
-      rig.cluster.heal('r-2');
-      rig.cluster.heal('r-3');
-      await rig.until('all back', () => members(second) === 3);
-      await rig.until('votes back', () => second.status().record?.voters.length === 3);
-      assert.equal([...(second.status().record?.voters ?? [])].sort().join(' '), 'r-1 r-2 r-3');
-      await second.close();
-    });
-  });
-
-  test('A replica that was rolled back is recognised and rebuilt, but votes no more', async () => {
-    const rig = new Rig({ policy: QUICK, controlPlane: new MemoryVoter() });
-    await rig.run(async () => {
-      const first = rig.nexus();
-      await first.start();
-      await writeDevice(first, 0, filled(1));
-      await first.close();
-      const yesterday = rig.cluster.disk('r-2').image();
-      const second = rig.nexus();
-      await second.start();
-      await writeDevice(second, 0, filled(2));
-      rig.cluster.crash('r-2');
-      rig.cluster.disk('r-2').restore(yesterday);
-      rig.cluster.start('r-2');
-      await rig.until(
-        'rebuild',
-        () => members(second) === 3 && phases(second) === 'in-sync '.repeat(3).trim(),
-      );
-      assert.equal(second.status().counters['rollbacks'], 1);
-      const voters = (nexus: Nexus): string =>
-        [...(nexus.status().record?.voters ?? [])].sort().join(' ');
-      assert.equal(voters(second), 'control-plane r-1 r-3');
-      rig.cluster.cut('r-3');
-      await writeDevice(second, 4096, filled(3));
-      second.abandon();
-      // The next nexus knows it too.
-      rig.cluster.heal('r-3');
-      const third = rig.nexus();
-      await third.start();
-      await rig.until('rejoin', () => members(third) === 3);
-      assert.equal(voters(third), 'control-plane r-1 r-3');
-      await third.close();
-      assert.deepEqual(rig.cluster.disk('r-2').contents(0, 4096), filled(2));
-      assert.deepEqual(rig.cluster.disk('r-2').contents(4096, 4096), filled(3));
-    });
-  });
-
-  test('An opening does not count a rolled-back voter, noticed by its files or by the record', async () => {
-    for (const unnoticed of [false, true]) {
-      const rig = new Rig({ policy: QUICK });
-      await rig.run(async () => {
-        const first = rig.nexus();
-        await first.start();
-        await writeDevice(first, 0, filled(1));
-        await first.close();
-        const yesterday = rig.cluster.disk('r-2').image();
-        const second = rig.nexus();
-        await second.start();
-        await writeDevice(second, 0, filled(2));
-        await second.close();
-        rig.cluster.disk('r-2').restore(yesterday, { unnoticed });
-        rig.cluster.crash('r-2');
-        (rig.cluster as unknown as { start(name: string): void }).start('r-2');
-        const third = rig.nexus();
-        await third.start();
-        assert.deepEqual(await readDevice(third, 0, 4096), filled(2));
-        await rig.until('rebuild', () => members(third) === 3);
-        await third.close();
-        assert.deepEqual(rig.cluster.disk('r-2').contents(0, 4096), filled(2));
       });
     }
   });

@@ -3,15 +3,10 @@ import { describe, test } from 'node:test';
 import { type ErrorCode, HoldfastError, type SnapshotId, type TraceEvent } from '#api/mod.ts';
 import { flushDevice, readDevice, trimDevice, writeDevice, zeroDevice } from '#data/block/mod.ts';
 import { MemoryCluster } from '#data/replica/memory-cluster.testkit.ts';
-import type { Nexus } from './nexus.ts';
-import { filled, initialRecord, KIB, MIB, Rig, MemoryVoter } from './nexus.testkit.ts';
+import { filled, initialRecord, KIB, members, MemoryVoter, MIB, Rig } from './nexus.testkit.ts';
 
 const QUICK = { memberDeadlineMs: 400, reconnectMs: 10, reconnectMaxMs: 50 };
 const SNAPSHOT = 's-1' as SnapshotId;
-
-function members(nexus: Nexus): number {
-  return nexus.status().record?.members.length ?? 0;
-}
 
 async function failsWith(code: ErrorCode, promise: Promise<unknown>): Promise<void> {
   await assert.rejects(promise, (error) => HoldfastError.is(error) && error.code === code);

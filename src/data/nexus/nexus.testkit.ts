@@ -211,3 +211,16 @@ export class Rig {
 export function filled(byte: number, lengthBytes = 4096): Uint8Array {
   return new Uint8Array(lengthBytes).fill(byte);
 }
+
+/** The phase of each member, in order. */
+export function phases(nexus: Nexus): string {
+  return nexus
+    .status()
+    .members.map((member) => member.phase)
+    .join(' ');
+}
+
+/** How many members the committed record has. */
+export function members(nexus: Nexus): number {
+  return nexus.status().record?.members.length ?? 0;
+}
