@@ -95,7 +95,8 @@ const record = shape<MembershipRecord>({
   closed: flag,
   loss: count,
   floor: shape<RecordPosition>(position),
-  held: listOf(shape<VoterFloor>({ voter: id<VoterId>(), ...position }), REPLICAS_MAX + 1),
+  // Of voters, and of those before them while they change.
+  held: listOf(shape<VoterFloor>({ voter: id<VoterId>(), ...position }), 2 * REPLICAS_MAX + 2),
 });
 
 export const ENGINE_CHECKS: Checks<EngineMethods> = {
