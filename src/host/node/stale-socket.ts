@@ -21,7 +21,8 @@ export async function isSocketLive(path: string): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const probe = connect(path);
   // Somebody who does not answer in time is alive: better an error than two listeners.
-  probe.setTimeout(PROBE_MS, () => resolve(true));
+  // A turn later: when we were late ourselves, a refusal that has come meanwhile goes first.
+  probe.setTimeout(PROBE_MS, () => setImmediate(() => resolve(true)));
   probe.once('connect', () => resolve(true));
   probe.once('error', (error) => resolve(!('code' in error && error.code === 'ECONNREFUSED')));
   const live = await promise;
