@@ -47,7 +47,8 @@ export class Chores {
   /** A replica that forgot its promises first; the new one goes where none is, if possible. */
   #replace(): boolean {
     const { cluster, world, nexus, rng } = this.#scene;
-    if (cluster.wanted.length !== this.#replicas || this.#adding || nexus === null) return false;
+    // One at a time, from beginning to end.
+    if (!this.settled || this.#adding || nexus === null) return false;
     const running = cluster.sites.filter(
       ({ node, pool }) => world.isRunning(node) && pool !== null,
     );
@@ -73,6 +74,13 @@ export class Chores {
   forget(): void {
     this.#adding = false;
     this.#aligning = false;
+  }
+
+  explain(): string {
+    const { cluster } = this.#scene;
+    const homes = cluster.sites.flatMap((site) => cluster.replicasAt(site));
+    const doing = this.#aligning ? 'removing' : this.#adding ? 'adding' : 'idle';
+    return `there are ${homes.join(' ')}, retiring ${this.#retiring}, ${doing}`;
   }
 
   get settled(): boolean {

@@ -128,7 +128,10 @@ class SeedRun {
       this.#chores.align();
       if (world.nowMs < limitMs) continue;
       this.#sayLogs();
-      return `no progress after healing: ${JSON.stringify(this.#scene.nexus?.status())}`;
+      const { wanted } = cluster;
+      const unsettled = this.#chores.settled ? '' : `, ${this.#chores.explain()}`;
+      const status = JSON.stringify(this.#scene.nexus?.status());
+      return `no progress after healing: wanted ${wanted.join(' ')}${unsettled}: ${status}`;
     }
     return this.#audit();
   }
