@@ -65,6 +65,8 @@ export interface NexusStatus {
 /** One line of the trace of one request, for `explain` and the life of a write in ARCHITECTURE. */
 export interface TraceEvent {
   readonly atMs: number;
+  /** The folder of the part that speaks. */
+  readonly place: string;
   readonly step: string;
   readonly fields: Readonly<Record<string, string | number>>;
 }

@@ -330,10 +330,10 @@ export async function runTrace(
       return EXIT_OK;
     }
     const firstMs = events[0]?.atMs ?? 0;
-    for (const { atMs, step, fields } of events) {
+    for (const { atMs, place, step, fields } of events) {
       const facts = Object.entries(fields).map(([name, value]) => `${name}=${value}`);
       context.out(
-        `${(atMs - firstMs).toFixed(3).padStart(9)} ms  ${step}  ${facts.join(' ')}`.trimEnd(),
+        `${(atMs - firstMs).toFixed(3).padStart(9)} ms  ${place.padEnd(20)}  ${step}  ${facts.join(' ')}`.trimEnd(),
       );
     }
     return EXIT_OK;

@@ -28,12 +28,14 @@ import type {
   BlockLimits,
   BlockRequest,
 } from './mod.ts';
+import type { RequestTrace, TraceSwitch } from './request-trace.ts';
 
 const SPARE_MAX = 256;
 
 export class AlignDevice implements BlockDevice {
   readonly limits: BlockLimits;
   readonly capabilities: BlockCapabilities;
+  readonly traces: TraceSwitch | undefined;
   readonly #below: BlockDevice;
   readonly #blockBytes: number;
   readonly #lock = new RangeLock();
@@ -56,6 +58,7 @@ export class AlignDevice implements BlockDevice {
       maxBytes: below.limits.maxBytes,
     };
     this.capabilities = below.capabilities;
+    this.traces = below.traces;
   }
 
   get sizeBytes(): number {
@@ -153,6 +156,7 @@ class AlignedPieces {
     // A request inside one block is a head only.
     if (end > bodyEnd && bodyEnd >= bodyStart) this.#tail.place(bodyEnd, bodyEnd, end, blockBytes);
     if (this.#bodyBytes > 0) this.#placeBody(bodyStart);
+    if (outer.trace) this.#passTrace(outer, outer.trace);
     this.ticket.offset = firstBlock;
     this.ticket.length = roundUp(end, blockBytes) - firstBlock;
     this.ticket.exclusive = this.#head.lengthBytes > 0 || this.#tail.lengthBytes > 0;
@@ -181,6 +185,13 @@ class AlignedPieces {
     this.#body.data = IDLE.data;
     this.#bodyData = IDLE.data;
     this.#appliedCount = 0;
+  }
+
+  #passTrace(outer: BlockRequest, trace: RequestTrace): void {
+    trace.add('src/data/block', this.#head.lengthBytes > 0 ? 'made whole blocks' : 'passed on');
+    outer.trace = null;
+    const first = this.#bodyBytes > 0 ? this.#body : this.#head.request;
+    first.trace = trace;
   }
 
   #placeBody(bodyStart: number): void {

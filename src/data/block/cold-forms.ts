@@ -27,6 +27,7 @@ export function createRequest(): BlockRequest {
     fua: false,
     keepAllocated: false,
     done: () => undefined,
+    trace: null,
   };
 }
 

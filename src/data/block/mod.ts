@@ -12,6 +12,7 @@
  * - Right bytes or an error: data that fails its checksum is never returned.
  */
 import type { HoldfastError } from '#api/mod.ts';
+import type { RequestTrace, TraceSwitch } from './request-trace.ts';
 
 export type BlockVerb = 'read' | 'write' | 'flush' | 'trim' | 'zero';
 
@@ -39,6 +40,8 @@ export interface BlockRequest {
   keepAllocated: boolean;
   /** Runs exactly once. The request may be used again inside it. */
   done: (request: BlockRequest, error: HoldfastError | null) => void;
+  /** Set by a frontend on a write that is followed; who passes it on takes it. */
+  trace?: RequestTrace | null;
 }
 
 export interface BlockLimits {
@@ -70,6 +73,8 @@ export interface BlockExtent {
 }
 
 export interface BlockDevice {
+  /** Where a trace waits for the next write; absent where nothing is traced. */
+  readonly traces?: TraceSwitch | undefined;
   /** May grow while open, never shrinks. */
   readonly sizeBytes: number;
   readonly limits: BlockLimits;
@@ -104,6 +109,8 @@ export {
   writeDevice,
   zeroDevice,
 } from './cold-forms.ts';
+export { beginTrace } from './request-trace.ts';
+export type { RequestTrace, TraceSwitch } from './request-trace.ts';
 export { checkRequest } from './check-request.ts';
 export { MemoryDevice } from './memory-device.ts';
 export { AlignDevice } from './align-device.ts';

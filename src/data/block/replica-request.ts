@@ -4,6 +4,7 @@
  * the same object travels down without a copy.
  */
 import type { HoldfastError, LayerRef } from '#api/mod.ts';
+import type { RequestTrace } from './request-trace.ts';
 
 export type ReplicaVerb = 'read' | 'write' | 'trim' | 'zero';
 
@@ -29,6 +30,8 @@ export interface ReplicaRequest {
   stampN: number;
   /** Exactly once, perhaps before `submit` returns. */
   done: (error: HoldfastError | null) => void;
+  /** Set on a write that is followed. */
+  trace?: RequestTrace | null;
 }
 
 /** Longest read or write of one replica request. */

@@ -50,7 +50,8 @@ export interface VolumeSettings {
 
 const RESUME_ASK_MS = 3_000;
 const RETRY_MS = 1_000;
-const LAST_STEP = 'acknowledged';
+/** A write with FUA goes on as a flush. */
+const LAST_STEPS = new Set(['acknowledged', 'flushing']);
 
 export class VolumeService {
   readonly #settings: VolumeSettings;
@@ -342,7 +343,7 @@ export class VolumeService {
     });
     this.#nexus.traceNext((event) => {
       events.push(event);
-      if (event.step === LAST_STEP) traced.resolve({ events });
+      if (LAST_STEPS.has(event.step)) traced.resolve({ events });
     });
     return traced.promise.finally(() => timer.cancel());
   }

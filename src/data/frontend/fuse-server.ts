@@ -10,7 +10,7 @@
  */
 import type { HoldfastError } from '#api/mod.ts';
 import type { BlockDevice, BlockRequest } from '#data/block/mod.ts';
-import { createRequest } from '#data/block/mod.ts';
+import { beginTrace, createRequest } from '#data/block/mod.ts';
 import * as fuse from '#data/proto/fuse/mod.ts';
 import type { FuseChannel } from '#host/mod.ts';
 import { Pool } from '#lib/mod.ts';
@@ -156,6 +156,7 @@ export class FuseServer {
     request.data = transfers ? pending.buffer.subarray(0, lengthBytes) : NONE;
     if (verb === 'write') request.data.set(incoming.payload);
     this.#inFlight += 1;
+    beginTrace(this.#device, request, 'src/data/frontend', 'fuse');
     this.#device.submit(request);
   }
 

@@ -14,7 +14,7 @@
  */
 import { HoldfastError } from '#api/mod.ts';
 import type { BlockDevice, BlockExtent, BlockRequest } from '#data/block/mod.ts';
-import { createRequest } from '#data/block/mod.ts';
+import { beginTrace, createRequest } from '#data/block/mod.ts';
 import {
   BASE_ALLOCATION_ID,
   encodeBlockStatus,
@@ -357,6 +357,7 @@ export class NbdSession implements ConnHandler, NbdRequestSink {
       request.offsetBytes = slot.offsetBytes + slot.doneBytes;
       request.lengthBytes = end - slot.doneBytes;
     }
+    beginTrace(device, request, 'src/data/frontend', 'nbd');
     device.submit(request);
   }
 

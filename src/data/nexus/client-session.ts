@@ -10,6 +10,7 @@ import type {
   BlockExtent,
   BlockLimits,
   BlockRequest,
+  TraceSwitch,
 } from '#data/block/mod.ts';
 
 /** What a session asks of its nexus. */
@@ -44,6 +45,10 @@ export class ClientSession implements BlockDevice {
 
   get capabilities(): BlockCapabilities {
     return this.#nexus.capabilities;
+  }
+
+  get traces(): TraceSwitch | undefined {
+    return this.#nexus.traces;
   }
 
   submit(request: BlockRequest): void {

@@ -19,6 +19,7 @@ import type {
   BlockExtent,
   BlockLimits,
   BlockRequest,
+  TraceSwitch,
 } from '#data/block/mod.ts';
 import { BLOCK_BYTES, checkRequest } from '#data/block/mod.ts';
 import { assert } from '#lib/mod.ts';
@@ -400,7 +401,11 @@ export class Nexus implements BlockDevice {
 
   /** The next write tells its life to the sink. */
   traceNext(sink: (event: TraceEvent) => void): void {
-    this.#writes.traceNext(new WriteTrace(this.#core.clock, sink));
+    this.#writes.traces.next = new WriteTrace(this.#core.clock, sink);
+  }
+
+  get traces(): TraceSwitch {
+    return this.#writes.traces;
   }
 
   // --- status

@@ -5,10 +5,9 @@
  */
 import { CRC_BLOCK_BYTES, EMPTY_BYTES, RangeTicket, takeBlockCrcs } from '#lib/mod.ts';
 import type { HoldfastError } from '#api/mod.ts';
-import type { BlockRequest, ReplicaRequest, ReplicaVerb } from '#data/block/mod.ts';
+import type { BlockRequest, ReplicaRequest, ReplicaVerb, RequestTrace } from '#data/block/mod.ts';
 import type { MemberSession } from './member-session.ts';
 import type { MemberSlot } from './member-slot.ts';
-import type { WriteTrace } from './write-trace.ts';
 
 /** What an op tells its owner. */
 export interface WriteOwner {
@@ -26,6 +25,7 @@ export class SubWrite implements ReplicaRequest {
   blockCrcs: Uint32Array | null = null;
   stampEpoch = 0;
   stampN = 0;
+  trace: RequestTrace | null = null;
   readonly done: (error: HoldfastError | null) => void;
 
   /** Null when the op went on without it: what comes back is nobody's. */
@@ -40,6 +40,7 @@ export class SubWrite implements ReplicaRequest {
     this.done = (error) => {
       this.busy = false;
       this.data = EMPTY_BYTES;
+      this.trace = null;
       if (this.op !== null) owner.answered(this.op, this, error);
     };
   }
@@ -73,7 +74,7 @@ export class WriteOp {
   startedMs = 0;
   /** In flight: with the members. */
   started = false;
-  trace: WriteTrace | null = null;
+  trace: RequestTrace | null = null;
 
   /** Of a write's blocks, taken once for all members. */
   #blockCrcs: Uint32Array | null = null;

@@ -16,7 +16,7 @@
  * - In steady state no allocation and no promise.
  */
 import type { HoldfastError } from '#api/mod.ts';
-import type { BlockRequest } from '#data/block/mod.ts';
+import type { BlockRequest, TraceSwitch } from '#data/block/mod.ts';
 import type { Clock } from '#host/mod.ts';
 import type { RangeLock } from '#lib/mod.ts';
 import { EMPTY_BYTES } from '#lib/mod.ts';
@@ -26,9 +26,9 @@ import type { MemberRoster } from './member-roster.ts';
 import type { MemberSession } from './member-session.ts';
 import type { MemberSlot } from './member-slot.ts';
 import { OpList, type SubWrite, WriteOp, type WriteOwner } from './write-op.ts';
-import type { WriteTrace } from './write-trace.ts';
 
 /** Ops kept for use again. */
+const PLACE = 'src/data/nexus';
 const SPARE_MAX = 1024;
 /** One in so many answers is timed. */
 const SAMPLE_MASK = 7;
@@ -69,7 +69,7 @@ export class WritePath implements WriteOwner {
   #open = false;
   #failure: HoldfastError | null = null;
   #samples = 0;
-  #nextTrace: WriteTrace | null = null;
+  readonly traces: TraceSwitch = { next: null };
   /** Something was written since the volume was last clean. */
   dirty = false;
 
@@ -84,10 +84,6 @@ export class WritePath implements WriteOwner {
     return this.#queued.size + this.#parked.length + this.inFlight.size;
   }
 
-  traceNext(trace: WriteTrace): void {
-    this.#nextTrace = trace;
-  }
-
   submit(request: BlockRequest): void {
     const op = this.#spare.pop() ?? new WriteOp(this);
     op.request = request;
@@ -100,16 +96,17 @@ export class WritePath implements WriteOwner {
     const { ticket } = op;
     ticket.offset = request.offsetBytes;
     ticket.length = request.lengthBytes;
-    if (this.#nextTrace !== null) this.#beginTrace(op, request);
+    if (request.trace || this.traces.next !== null) this.#beginTrace(op, request);
     if (this.#lock.acquire(ticket)) this.granted(op);
     else this.#queued.add(op);
   }
 
   #beginTrace(op: WriteOp, request: BlockRequest): void {
-    op.trace = this.#nextTrace;
-    this.#nextTrace = null;
+    op.trace = request.trace ?? this.traces.next;
+    if (request.trace) request.trace = null;
+    else this.traces.next = null;
     const { verb, offsetBytes, lengthBytes } = request;
-    op.trace?.add('submitted', { verb, offsetBytes, lengthBytes });
+    op.trace?.add(PLACE, 'submitted', { verb, offsetBytes, lengthBytes });
   }
 
   /** It has its range now. */
@@ -136,7 +133,7 @@ export class WritePath implements WriteOwner {
     }
     this.inFlight.add(op);
     if (this.inFlight.size === 1) this.#options.onBusy();
-    op.trace?.add('ordered', { epoch: generations.epoch, n: op.n });
+    op.trace?.add(PLACE, 'ordered', { epoch: generations.epoch, n: op.n });
     const crcs = op.verb === 'write' ? op.takeCrcs(request.data) : null;
     const { receivers } = roster;
     for (let i = 0; i < receivers.length; i++) {
@@ -152,10 +149,11 @@ export class WritePath implements WriteOwner {
       sub.blockCrcs = crcs;
       sub.stampEpoch = generations.epoch;
       sub.stampN = op.n;
+      sub.trace = op.trace;
       sub.slot = slot;
       sub.session = session;
       sub.busy = true;
-      op.trace?.add('sent', { member: slot.replica });
+      op.trace?.add(PLACE, 'sent', { member: slot.replica });
       session.member.submit(sub);
     }
   }
@@ -183,13 +181,13 @@ export class WritePath implements WriteOwner {
       slot.latency.add(ms);
       slot.recentMs.add(ms);
     }
-    op.trace?.add('accepted', { member: slot.replica });
+    op.trace?.add(PLACE, 'accepted', { member: slot.replica });
     if (op.waiting === 0) this.#finish(op, null);
     else if (op.failed !== 0 && op.unanswered === 0) this.#decide(op);
   }
 
   #refused(op: WriteOp, sub: SubWrite, slot: MemberSlot, error: HoldfastError): void {
-    op.trace?.add('refused', { member: slot.replica, code: error.code });
+    op.trace?.add(PLACE, 'refused', { member: slot.replica, code: error.code });
     if (errorKind(error.code) === 'medium') {
       op.failed |= slot.bit;
       if (op.error === null || error.effect !== 'none') op.error = error;
@@ -245,10 +243,10 @@ export class WritePath implements WriteOwner {
     if (this.#spare.length < SPARE_MAX) this.#spare.push(op);
     if (request === null) return;
     if (error === null && request.fua) {
-      trace?.add('flushing');
+      trace?.add(PLACE, 'flushing');
       this.#options.flush(request);
     } else {
-      trace?.add('acknowledged', error === null ? {} : { code: error.code });
+      trace?.add(PLACE, 'acknowledged', error === null ? {} : { code: error.code });
       request.done(request, error);
     }
   }

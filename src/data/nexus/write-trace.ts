@@ -1,8 +1,9 @@
 /** The life of one write, line by line, for `explain` and ARCHITECTURE.md. */
 import type { TraceEvent } from '#api/mod.ts';
+import type { RequestTrace } from '#data/block/mod.ts';
 import type { Clock } from '#host/mod.ts';
 
-export class WriteTrace {
+export class WriteTrace implements RequestTrace {
   readonly #clock: Clock;
   readonly #sink: (event: TraceEvent) => void;
 
@@ -11,7 +12,7 @@ export class WriteTrace {
     this.#sink = sink;
   }
 
-  add(step: string, fields: TraceEvent['fields'] = {}): void {
-    this.#sink({ atMs: this.#clock.monotonicMs(), step, fields });
+  add(place: string, step: string, fields: TraceEvent['fields'] = {}): void {
+    this.#sink({ atMs: this.#clock.monotonicMs(), place, step, fields });
   }
 }

@@ -164,6 +164,7 @@ export class LocalMember implements Member {
     slot.callerDone = request.done;
     slot.window = reading ? null : this.#changes.begin();
     request.done = slot.done;
+    request.trace?.add('src/data/replica', 'let in');
     this.#store.submit(request);
   }
 

@@ -197,6 +197,7 @@ export class RemoteMember implements Member {
     }
     const slot = this.#takeSlot(FRAME[verb]);
     slot.request = request;
+    request.trace?.add('src/data/proto/peer', 'sent to another engine');
     this.#queue.push(slot);
     this.#sendSoon();
   }

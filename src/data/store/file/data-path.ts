@@ -284,6 +284,7 @@ export class DataPath {
       io.marks = io.level > 0;
     }
     layer.unsynced = true;
+    request.trace?.add('src/data/store', 'intent durable, data goes to the disk');
     const runs = io.marks ? this.#runsToMark(io) : [];
     if (runs.length > 0) void this.#submitMarked(io, runs);
     else layer.data.submit(disk);
