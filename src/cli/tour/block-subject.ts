@@ -23,7 +23,7 @@ const READ_BYTES = 1024 * 1024;
 const RETRY_MS = 20;
 /** What a client sees while nobody serves the export. */
 const PASSING = new Set(['disconnected', 'refused', 'not-found', 'timed-out', 'stale-session']);
-const RETRY_MS_MAX = 30_000;
+const RETRY_MS_MAX = 60_000;
 
 type Pieces = Map<number, string>;
 
@@ -129,9 +129,9 @@ export class BlockSubject implements Subject {
   /** To the same address, as any NBD client would: the next engine serves it there. */
   async #reconnect(client: Client): Promise<void> {
     try {
-      const fresh = await this.#guide.context.machine.connectExport(client.url);
-      await client.current.close();
-      client.current = fresh;
+      const broken = client.current;
+      client.current = await this.#guide.context.machine.connectExport(client.url);
+      await broken.close();
     } catch (error) {
       if (!isPassing(error)) throw error;
     }
