@@ -8,7 +8,13 @@
  * grows in between, as the volume did. Only when none is missing does it begin to receive, in the
  * same instant.
  */
-import { compareGenerations, type Generation, HoldfastError, type SnapshotInfo } from '#api/mod.ts';
+import {
+  compareGenerations,
+  type Generation,
+  hasCode,
+  HoldfastError,
+  type SnapshotInfo,
+} from '#api/mod.ts';
 import type { MemberSession } from '../member-session.ts';
 import type { MemberSlot } from '../member-slot.ts';
 import type { NexusCore } from '../nexus-core.ts';
@@ -58,7 +64,13 @@ export async function installSnapshots(
     }
     if (next.kind === 'delete') {
       await settleOwn(options);
-      await ask(session.member.deleteSnapshot(next.snapshot.id));
+      try {
+        await ask(session.member.deleteSnapshot(next.snapshot.id));
+      } catch (error) {
+        // A bad block of a frozen layer is never written again: only a rebuild from nothing helps.
+        if (hasCode(error, 'checksum-mismatch')) slot.fullRebuild = true;
+        throw error;
+      }
     } else await install(options, origin, next.snapshot, next.kind === 'begin');
   }
 }
