@@ -6,6 +6,7 @@
  *     npm run bench -- --floors                   exits 1 when a floor is missed
  *     npm run bench -- -o json                    the same figures for programs
  *     npm run bench -- --directory /mnt/disk      below which all of them keep their volumes
+ *     npm run bench -- --idle                     what ten mounted volumes cost at rest; needs root
  *
  * Without --directory it is /dev/shm: what software costs, without a disk.
  */
@@ -19,7 +20,10 @@ import { parseArgs } from 'node:util';
 import { Contenders, OTHER_PROGRAMS } from './contenders.ts';
 import { judge, type Sample, summarise, type WorkloadName, WORKLOADS } from './figures.ts';
 import { fill, hasFioNbd, measure } from './fio.ts';
+import { measureIdle } from './idle.ts';
+import { judgeIdle, printableIdle } from './idle-report.ts';
 import { type Circumstances, printable } from './report.ts';
+import { whyNotHere } from '../root/real-cluster.testkit.ts';
 
 /** One copy for nbdkit, one and three of ours, three of each quorum. */
 const COPIES = 11;
@@ -32,6 +36,7 @@ const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     floors: { type: 'boolean', default: false },
+    idle: { type: 'boolean', default: false },
     output: { type: 'string', short: 'o', default: 'table' },
     directory: { type: 'string', default: '/dev/shm' },
     'size-mib': { type: 'string' },
@@ -150,9 +155,23 @@ function filesystemOf(path: string): string {
   return execFileSync('stat', argv, { encoding: 'utf8' }).trim();
 }
 
+async function reportIdle(): Promise<void> {
+  const missing = whyNotHere(['mkfs.ext4']);
+  if (missing !== false) refuse(`cannot mount volumes here: ${missing}`);
+  progress('ten volumes are mounted, left alone for 90 s and measured for 60');
+  const figures = await measureIdle({ volumes: 10, seconds: 60, settleSeconds: 90 });
+  progress('');
+  const verdicts = judgeIdle(figures);
+  if (values.output === 'json') {
+    console.log(JSON.stringify({ ...figures, floors: verdicts }, null, 2));
+  } else console.log(printableIdle(figures, verdicts));
+  if (values.floors && verdicts.some(({ met }) => !met)) process.exitCode = 1;
+}
+
 async function main(): Promise<void> {
   const given = settings();
   if (values.output !== 'table' && values.output !== 'json') refuse('-o is table or json');
+  if (values.idle) return reportIdle();
   await demandPrograms();
   await demandSpace(given.sizeBytes);
   // Short: the path of a unix socket has at most 107 bytes.

@@ -20,6 +20,7 @@ import {
   type WorkloadName,
   WORKLOADS,
 } from '../bench/figures.ts';
+import { judgeIdle, printableIdle } from '../bench/idle-report.ts';
 import { printable } from '../bench/report.ts';
 
 const MAIN = new URL('../bench/main.ts', import.meta.url).pathname;
@@ -54,6 +55,23 @@ test('The median of an even number of runs lies between the two in the middle', 
   assert.equal(median([9, 1, 4]), 4);
   assert.equal(median([10, 1, 4, 2]), 3);
   assert.ok(Number.isNaN(median([])));
+});
+
+test('Volumes at rest that cost too much are a miss', () => {
+  const cost = (cpuPercent: number, pssMib: number) => ({
+    cpuPercent,
+    pssMib,
+    processes: [{ role: 'engine', cpuPercent, pssMib }],
+  });
+  assert.deepEqual(
+    judgeIdle(cost(0.4, 800)).map(({ met }) => met),
+    [true, true],
+  );
+  assert.deepEqual(
+    judgeIdle(cost(0.5, 801)).map(({ met }) => met),
+    [false, false],
+  );
+  assert.match(printableIdle(cost(0.6, 1), judgeIdle(cost(0.6, 1))), /MISS.*0\.60/);
 });
 
 test('Figures above every floor are no miss; each that falls below its floor is', () => {
