@@ -7,6 +7,7 @@ import type { Log } from '#host/mod.ts';
 import { serveRpc } from '#rpc/mod.ts';
 import { parseRoleOptions, type RoleOptions } from './role-options.ts';
 import { SupervisedProcess } from './supervised-process.ts';
+import path from 'node:path';
 
 const ENGINE_STOP_MS = 15_000;
 
@@ -14,7 +15,9 @@ export async function runNode(args: readonly string[]): Promise<void> {
   const options = parseRoleOptions(args);
   const host = createNodeHost({ logFile: `${options.logFile}.node.log` });
   await host.disk.lock(`${options.socketPrefix}.node.lock`);
-  const mounts = new VolumeMounts(host.disk, host.exec);
+  const nodeDirectory = path.dirname(options.stateDirectory);
+  await host.disk.makeDirectory(nodeDirectory);
+  const mounts = await VolumeMounts.open(host.disk, host.exec, `${nodeDirectory}/mounts.json`);
   const fuseMounts = new NodeFuseMounts(host.exec);
   const engine = superviseEngine(options, host.log);
   const handlers: Handlers<NodeMethods> = {
@@ -28,11 +31,11 @@ export async function runNode(args: readonly string[]): Promise<void> {
       missing: await fuseMounts.missing(),
     }),
     'node.mount': (params) => mounts.mount(params),
-    'node.unmount': async ({ volume, path }) => {
-      await mounts.unmount(volume, path);
+    'node.unmount': async ({ volume, path: mountPoint }) => {
+      await mounts.unmount(volume, mountPoint);
       return {};
     },
-    'node.expand': ({ path }) => mounts.expand(path),
+    'node.expand': ({ path: mountPoint }) => mounts.expand(mountPoint),
   };
   await engine.start();
   await serveRpc(host.net, options.nodeAddress, handlers, { ...host, checks: NODE_CHECKS });

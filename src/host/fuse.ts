@@ -44,6 +44,8 @@ export interface FuseMounts {
   /** Makes the loop device see a new size. */
   resizeLoop(device: string): Promise<void>;
   detachLoop(device: string): Promise<void>;
+  /** Where the device is mounted; empty when nowhere. */
+  findMountPoints(device: string): Promise<string[]>;
   /** Orderly end: unmounts and ends the holder. Always ends, also when nobody serves. */
   unmount(state: FuseMountState): Promise<void>;
 }

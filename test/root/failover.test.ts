@@ -3,8 +3,8 @@
  * with verification: no error, a short pause, a clean filesystem. HOLDFAST_KILLS=20 is the full
  * size, for each filesystem; without it a few.
  */
-import { equal, ok, rejects } from 'node:assert/strict';
-import { open } from 'node:fs/promises';
+import { equal, match, ok, rejects } from 'node:assert/strict';
+import { open, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -75,6 +75,21 @@ describe('the engine that serves a mount is killed', { skip: whyNotHere(PROGRAMS
       checkStalls(stalls);
     });
   }
+
+  test('an unmount right after node and engine were killed leaves it clean', async () => {
+    await cluster.claim('hasty', '64Mi');
+    const mountPoint = await cluster.mount('hasty', 'ext4');
+    await writeFile(path.join(mountPoint, 'file'), 'x'.repeat(100_000));
+    cluster.kill(await cluster.servingNode('hasty'), 'both');
+    await cluster.holdfast('umount', 'hasty');
+    const image = path.join(cluster.directory, 'hasty.raw');
+    const source = await cluster.attach('hasty');
+    await run('qemu-img', ['convert', '-f', 'raw', '-O', 'raw', source, image], 120_000);
+    await check('ext4', image);
+    match(await run('dumpe2fs', ['-h', image], 20_000), /Filesystem state: +clean/);
+    equal((await run('dumpe2fs', ['-h', image], 20_000)).includes('needs_recovery'), false);
+    await cluster.holdfast('volume', 'detach', 'hasty');
+  });
 
   test('pauses that are too long fail the check', () => {
     checkStalls([900, 1_100, 30_000]);

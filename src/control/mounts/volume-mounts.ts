@@ -6,6 +6,8 @@
  *   volume was never written, and every area where a filesystem keeps a superblock was read and is
  *   zero. A read error is not "unformatted": it is an error.
  * - Every call is idempotent: what is already so is left alone.
+ * - What is mounted is known to the next process of this node, however this one ends: it is written
+ *   down before the mount, and counts for as long as the kernel shows it.
  */
 import {
   HoldfastError,
@@ -14,8 +16,14 @@ import {
   type ParamsOf,
   type VolumeId,
 } from '#api/mod.ts';
-import type { Disk, Exec, ExecResult } from '#host/mod.ts';
-import { isZero } from '#lib/mod.ts';
+import {
+  type Disk,
+  type Exec,
+  type ExecResult,
+  readWholeFile,
+  replaceWholeFile,
+} from '#host/mod.ts';
+import { decodeText, encodeText, isZero } from '#lib/mod.ts';
 import { readMounts } from './mount-table.ts';
 import { ext4Bytes, probeFilesystem, superblockAreas } from './superblocks.ts';
 
@@ -37,11 +45,20 @@ type MountParams = ParamsOf<NodeMethods, 'node.mount'>;
 export class VolumeMounts {
   readonly #disk: Disk;
   readonly #exec: Exec;
+  readonly #stateFile: string;
   readonly #mounts = new Map<string, MountReport>();
 
-  constructor(disk: Disk, exec: Exec) {
+  /** `stateFile`: where what is mounted is remembered; its directory exists. */
+  static async open(disk: Disk, exec: Exec, stateFile: string): Promise<VolumeMounts> {
+    const mounts = new VolumeMounts(disk, exec, stateFile);
+    await mounts.#load();
+    return mounts;
+  }
+
+  private constructor(disk: Disk, exec: Exec, stateFile: string) {
     this.#disk = disk;
     this.#exec = exec;
+    this.#stateFile = stateFile;
   }
 
   list(): MountReport[] {
@@ -59,11 +76,23 @@ export class VolumeMounts {
     const found = mounted ? fsType : await this.#ensureFormatted(params);
     if (!mounted) {
       if (found === 'ext4' && !params.readOnly) await this.#growOffline(device);
-      await this.#mountDevice(device, path, found, params.readOnly);
     }
     const report: MountReport = { volume, path, fsType: found, device, error: '' };
     this.#mounts.set(path, report);
+    await this.#remember();
+    if (!mounted) await this.#mountOrForget(report, params.readOnly);
     return report;
+  }
+
+  async #mountOrForget(report: MountReport, readOnly: boolean): Promise<void> {
+    const { device, path, fsType } = report;
+    try {
+      await this.#mountDevice(device, path, fsType, readOnly);
+    } catch (error) {
+      this.#mounts.delete(path);
+      await this.#remember();
+      throw error;
+    }
   }
 
   async unmount(volume: VolumeId, path: string): Promise<void> {
@@ -82,6 +111,25 @@ export class VolumeMounts {
       }
     }
     this.#mounts.delete(path);
+    await this.#remember();
+  }
+
+  async #load(): Promise<void> {
+    const bytes = await readWholeFile(this.#disk, this.#stateFile);
+    if (bytes === undefined) return;
+    const remembered = parseReports(decodeText(bytes));
+    const table = await readMounts(this.#exec);
+    for (const report of remembered) {
+      const { path, device } = report;
+      if (table.some((entry) => entry.path === path && entry.device === device)) {
+        this.#mounts.set(path, report);
+      }
+    }
+  }
+
+  async #remember(): Promise<void> {
+    const text = JSON.stringify([...this.#mounts.values()]);
+    await replaceWholeFile(this.#disk, this.#stateFile, encodeText(text));
   }
 
   /**
@@ -186,5 +234,14 @@ export class VolumeMounts {
     throw new HoldfastError('io-error', 'Program failed', {
       details: { program: argv.join(' '), exitCode: result.exitCode, stderr: result.stderr.trim() },
     });
+  }
+}
+
+/** Nothing where the file was damaged: what is mounted is then seen when it is mounted again. */
+function parseReports(text: string): MountReport[] {
+  try {
+    return JSON.parse(text) as MountReport[];
+  } catch {
+    return [];
   }
 }

@@ -349,6 +349,7 @@ export class VolumeService {
   }
 
   async #stop(): Promise<void> {
+    await this.#fuse?.demandUnmounted();
     this.#stopped = true;
     await this.#nbd?.stop();
     await this.#fuse?.stop();

@@ -6,7 +6,7 @@
  * A session is as old as its mount: when the volume lost writes after the session began, the device
  * that it was given fails everything for good (Lost means failed), whichever engine finds it.
  */
-import { type FrontendReport, hasCode, type HoldfastError } from '#api/mod.ts';
+import { type FrontendReport, hasCode, HoldfastError } from '#api/mod.ts';
 import type { BlockDevice } from '#data/block/mod.ts';
 import {
   readWholeFile,
@@ -104,6 +104,19 @@ export class FuseFrontend {
    */
   async handOver(): Promise<void> {
     await this.#server.stop();
+  }
+
+  /**
+   * A device that is taken from under a mounted filesystem leaves it unclean, whoever asks for it.
+   * Throws `in-use`.
+   */
+  async demandUnmounted(): Promise<void> {
+    const { loopDevice } = this.#state;
+    const [path] = await this.#options.mounts.findMountPoints(loopDevice);
+    if (path === undefined) return;
+    throw new HoldfastError('in-use', 'Volume is mounted', {
+      details: { device: loopDevice, path, remedy: 'Unmount it first' },
+    });
   }
 
   /**

@@ -106,6 +106,12 @@ export class NodeFuseMounts implements FuseMounts {
     await this.#run(['losetup', '-d', device]);
   }
 
+  async findMountPoints(device: string): Promise<string[]> {
+    return (await mountLines())
+      .filter((fields) => fields[fields.indexOf('-') + 2] === device)
+      .map((fields) => fields[4] ?? '');
+  }
+
   async unmount(state: FuseMountState): Promise<void> {
     const result = await this.#run(['umount', state.imageFile], 3_000);
     if (result === null || result.exitCode !== 0) await this.#abort(state);
@@ -212,9 +218,14 @@ function killIfAlive(pid: number): void {
   }
 }
 
+/** proc_pid_mountinfo(5): id, parent, device, root, mount point, options, '-', type, source. */
+async function mountLines(): Promise<string[][]> {
+  const text = await readFile('/proc/self/mountinfo', 'utf8');
+  return text.split('\n').map((line) => line.split(' '));
+}
+
 async function mountLine(imageFile: string): Promise<string[] | undefined> {
-  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
-  return lines.map((line) => line.split(' ')).findLast((fields) => fields[4] === imageFile);
+  return (await mountLines()).findLast((fields) => fields[4] === imageFile);
 }
 
 async function isMounted(imageFile: string): Promise<boolean> {

@@ -23,11 +23,12 @@ interface Place {
   readonly device: string;
   readonly path: string;
   readonly mounts: VolumeMounts;
+  readonly openAgain: () => Promise<VolumeMounts>;
   readonly resize: (sizeBytes: number) => void;
   readonly mount: (fsType: 'ext4' | 'xfs', mayFormat: boolean) => Promise<unknown>;
 }
 
-function makePlace(t: TestContext, sizeBytes: number): Place {
+async function makePlace(t: TestContext, sizeBytes: number): Promise<Place> {
   const directory = mkdtempSync(`${tmpdir()}/hf-expand-`);
   const image = `${directory}/image`;
   const path = `${directory}/mnt`;
@@ -35,7 +36,8 @@ function makePlace(t: TestContext, sizeBytes: number): Place {
   truncateSync(image, sizeBytes);
   const device = execFileSync('losetup', ['-f', '--show', image], { encoding: 'utf8' }).trim();
   const host = createNodeHost({ logLevel: 'silent' });
-  const mounts = new VolumeMounts(host.disk, host.exec);
+  const stateFile = `${directory}/mounts.json`;
+  const mounts = await VolumeMounts.open(host.disk, host.exec, stateFile);
   t.after(async () => {
     await mounts.unmount(volume, path);
     execFileSync('losetup', ['-d', device]);
@@ -45,6 +47,7 @@ function makePlace(t: TestContext, sizeBytes: number): Place {
     device,
     path,
     mounts,
+    openAgain: () => VolumeMounts.open(host.disk, host.exec, stateFile),
     resize: (size) => {
       truncateSync(image, size);
       execFileSync('losetup', ['-c', device]);
@@ -60,7 +63,7 @@ function bytesOf(path: string): number {
 }
 
 test('ext4 on a device that has grown is grown when it is mounted again', { skip }, async (t) => {
-  const place = makePlace(t, 64 * MIB);
+  const place = await makePlace(t, 64 * MIB);
   await place.mount('ext4', true);
   writeFileSync(`${place.path}/kept`, 'kept');
   const before = bytesOf(place.path);
@@ -82,7 +85,7 @@ test('ext4 on a device that has grown is grown when it is mounted again', { skip
 });
 
 test('ext4 that is as large as its device is not grown', { skip }, async (t) => {
-  const place = makePlace(t, 64 * MIB);
+  const place = await makePlace(t, 64 * MIB);
   await place.mount('ext4', true);
   const before = bytesOf(place.path);
   await place.mounts.expand(place.path);
@@ -92,7 +95,7 @@ test('ext4 that is as large as its device is not grown', { skip }, async (t) => 
 });
 
 test('xfs grows while it is mounted', { skip }, async (t) => {
-  const place = makePlace(t, 320 * MIB);
+  const place = await makePlace(t, 320 * MIB);
   await place.mount('xfs', true);
   writeFileSync(`${place.path}/kept`, 'kept');
   const before = bytesOf(place.path);
@@ -101,4 +104,18 @@ test('xfs grows while it is mounted', { skip }, async (t) => {
   await place.mounts.expand(place.path);
   assert.ok(bytesOf(place.path) > 1.8 * before, `${bytesOf(place.path)} bytes, before ${before}`);
   assert.equal(readFileSync(`${place.path}/kept`, 'utf8'), 'kept');
+});
+
+test('Who starts again knows what is mounted, and nothing that is not', { skip }, async (t) => {
+  const place = await makePlace(t, 64 * MIB);
+  await place.mount('ext4', true);
+  const [report] = place.mounts.list();
+  assert.deepEqual((await place.openAgain()).list(), [report]);
+  // Behind our back.
+  execFileSync('umount', [place.path]);
+  assert.deepEqual((await place.openAgain()).list(), []);
+  await place.mount('ext4', false);
+  const again = await place.openAgain();
+  await again.unmount(volume, place.path);
+  assert.deepEqual((await place.openAgain()).list(), []);
 });
