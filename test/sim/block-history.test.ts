@@ -68,6 +68,46 @@ test('BlockHistory refuses a torn block while a replica had power', () => {
   match(history.check() ?? '', /torn|stale|lost/);
 });
 
+test('BlockHistory lets sectors be old or new after a write that failed half-way, but only once', () => {
+  const history = new BlockHistory();
+  write(history, 1, 1, 2);
+  history.invoke(2, 3);
+  history.read([2, 2, 2, 2, 1, 1, 1, 1], 4, 5);
+  history.read([2, 2, 2, 2, 1, 1, 1, 1], 6, 7);
+  equal(history.check(), null);
+  write(history, 3, 8, 9);
+  history.read(eight(3), 10, 11);
+  equal(history.check(), null);
+  history.read([3, 3, 3, 3, 1, 1, 1, 1], 12, 13);
+  match(history.check() ?? '', /lost write|stale read/);
+});
+
+test('BlockHistory finds a sector that changes back after a write that failed half-way', () => {
+  const history = new BlockHistory();
+  write(history, 1, 1, 2);
+  history.invoke(2, 3);
+  history.read([2, 2, 2, 2, 1, 1, 1, 1], 4, 5);
+  history.read([2, 2, 2, 1, 1, 1, 1, 1], 6, 7);
+  match(history.check() ?? '', /lost write|stale read/);
+});
+
+test('BlockHistory refuses a block torn between two writes that were acknowledged', () => {
+  const history = new BlockHistory();
+  write(history, 1, 1, 8);
+  write(history, 2, 2, 9);
+  history.invoke(3, 3);
+  history.read([1, 1, 1, 1, 2, 2, 3, 3], 4, 5);
+  match(history.check() ?? '', /torn block/);
+});
+
+test('BlockHistory refuses a block torn by a write that had no effect', () => {
+  const history = new BlockHistory();
+  write(history, 1, 1, 2);
+  history.invoke(2, 3).applied = false;
+  history.read([2, 2, 2, 2, 1, 1, 1, 1], 4, 5);
+  match(history.check() ?? '', /nobody wrote it|may be left/);
+});
+
 test('BlockHistory accepts zeroes of any trim, and finds data that outlives one', () => {
   const history = new BlockHistory();
   write(history, 1, 1, 2);

@@ -19,7 +19,7 @@ interface Write {
 }
 
 interface Read {
-  /** One value for each sector; equal unless a power loss tore the block. */
+  /** One value for each sector; equal unless something tore the block. */
   readonly values: readonly Value[];
   readonly invokedAt: number;
   readonly completedAt: number;
@@ -130,7 +130,8 @@ export class BlockHistory {
       const problem = this.#checkSector(era, sector);
       if (problem !== null) return problem;
     }
-    return torn && era.inherited === null ? 'torn block without a loss of power' : null;
+    if (era.inherited !== null || era.reads.every((read) => mayMix(era, read))) return null;
+    return 'torn block without a loss of power';
   }
 
   #explainForeign(era: Era, value: Value): string {
@@ -156,6 +157,17 @@ export class BlockHistory {
       writes.push(leftOver(0, beganAt));
     return checkZones(writes, reads) ?? checkZeroes(writes, reads);
   }
+}
+
+/**
+ * Whether a block may hold these values at once though the power stayed: one, and in some sectors
+ * those of writes that nobody acknowledged. Such a write may have failed half-way.
+ */
+function mayMix(era: Era, { values }: Read): boolean {
+  const halfDone = new Set(
+    era.writes.filter((write) => write.completedAt === Infinity).map(({ value }) => value),
+  );
+  return new Set(values.filter((value) => !halfDone.has(value))).size <= 1;
 }
 
 function leftOver(value: Value, beganAt: number): Write {
