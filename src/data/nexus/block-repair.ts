@@ -139,7 +139,8 @@ export class BlockRepair {
   /**
    * A write failed on every member, perhaps half done: its segments are compared, members that now
    * differ from the first leave, and the others settle what they hold, so that later reads are
-   * served and agree whoever serves them.
+   * served and agree whoever serves them. Nothing is read before the removals are committed: the
+   * next nexus would find members that differ, and might choose what nobody read (W14).
    */
   equalise(op: WriteOp): void {
     const { segmentBytes } = this.#core.options;
@@ -153,6 +154,9 @@ export class BlockRepair {
       this.#busy = Promise.all([this.#busy, held]).then(async ([, release]) => {
         try {
           if (era === this.#core.era) await this.#agree(segment);
+          // Rejected: the volume is opened again, or has ended.
+          if (era === this.#core.era)
+            await this.#core.parts.membership.settled().catch(() => undefined);
         } finally {
           release();
         }
