@@ -4,12 +4,13 @@
  */
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'node:test';
-import { HoldfastError } from '#api/mod.ts';
+import { comparePositions, HoldfastError } from '#api/mod.ts';
 import { BLOCK_BYTES, readDevice, SECTOR_BYTES, writeDevice } from '#data/block/mod.ts';
 import type { Member } from '#data/member/mod.ts';
 import type { Nexus } from '#data/nexus/mod.ts';
 import { SimWorld } from '#host/sim/mod.ts';
-import { SimCluster, type PlantedParts } from './sim-cluster.ts';
+import { replicaDifferences } from './compare-replicas.ts';
+import { SIM_NODES, SimCluster, type PlantedParts } from './sim-cluster.ts';
 
 const LENGTH = 4 * BLOCK_BYTES;
 const SEEDS = 12;
@@ -101,6 +102,54 @@ for (const nodes of [['a'], ['a', 'b', 'c']]) {
     ok(mixed > 0, 'no seed tore a block: nothing was tried');
   });
 }
+
+/** Each member takes so long to say what it holds. */
+function slowInspection(world: SimWorld, ms: number): PlantedParts {
+  const wrapMember = (member: Member): Member =>
+    withMethod(member, 'inspect', async (layer, segment) => {
+      await new Promise<void>((resolve) => world.at(world.nowMs + ms, resolve));
+      return member.inspect(layer, segment);
+    });
+  return { wrapMember };
+}
+
+/** What the members of the last record hold, when it was closed; how many they are. */
+async function compareMembers(world: SimWorld, cluster: SimCluster): Promise<number> {
+  const records = cluster.wanted.flatMap((id) => cluster.storeOf(id)?.state().record ?? []);
+  const newest = records.toSorted(comparePositions).at(-1);
+  ok(newest?.closed === true, 'the volume was not closed');
+  cluster.wanted = newest.members.map(({ replica }) => replica);
+  deepEqual(await world.finish(replicaDifferences(cluster, [])), []);
+  return cluster.wanted.length;
+}
+
+test('Members that may differ after such a write are not closed as equal', async () => {
+  let fewest = Infinity;
+  for (let seed = 1; seed <= SEEDS; seed += 1) {
+    const world = new SimWorld(seed);
+    const { cluster, nexus } = await failWrite(world, SIM_NODES, slowInspection(world, 100));
+    await world.finish(nexus.close());
+    fewest = Math.min(fewest, await compareMembers(world, cluster));
+  }
+  ok(fewest < SIM_NODES.length, 'no seed left members that differ: nothing was tried');
+});
+
+test('Members keep their marks while they are compared', async () => {
+  for (let seed = 1; seed <= SEEDS; seed += 1) {
+    const world = new SimWorld(seed);
+    const { cluster } = await failWrite(world, SIM_NODES, slowInspection(world, 900));
+    // Flushes and rounds of housekeeping go by; the comparison has not come to an end.
+    await world.run({ forMs: 1_700 });
+    for (const site of cluster.sites) cluster.crash(site);
+    for (const site of cluster.sites) cluster.restart(site);
+    await world.run({ forMs: 500 });
+    const second = cluster.createNexus(cluster.site('b'), 'b/1/1');
+    await world.finish(second.start());
+    await world.finish(sectors(second));
+    await world.finish(second.close());
+    await compareMembers(world, cluster);
+  }
+});
 
 /** It says yes to a settlement and leaves its blocks in doubt. */
 function settlesNothing(member: Member): Member {

@@ -22,6 +22,7 @@ export class BlockRepair {
   readonly #core: NexusCore;
   readonly #pending = new Set<string>();
   #busy: Promise<unknown> = Promise.resolve();
+  #comparisons = 0;
 
   constructor(core: NexusCore) {
     this.#core = core;
@@ -30,6 +31,11 @@ export class BlockRepair {
   /** Resolves when what was found so far has been dealt with. */
   async settled(): Promise<void> {
     await this.#busy;
+  }
+
+  /** Members may differ where a write failed: only their intent marks say so. */
+  get comparing(): boolean {
+    return this.#comparisons > 0;
   }
 
   /** These members (bits) could not read the range; each of its blocks is looked at. */
@@ -151,6 +157,7 @@ export class BlockRepair {
       const range = this.#core.segmentRange(segment);
       // Asked for now, so that no request which comes later is served first.
       const held = holdRange(this.#core.lock, range.offsetBytes, range.lengthBytes, 'exclusive');
+      this.#comparisons++;
       this.#busy = Promise.all([this.#busy, held]).then(async ([, release]) => {
         try {
           if (era === this.#core.era) await this.#agree(segment);
@@ -158,6 +165,7 @@ export class BlockRepair {
           if (era === this.#core.era)
             await this.#core.parts.membership.settled().catch(() => undefined);
         } finally {
+          this.#comparisons--;
           release();
         }
       });

@@ -63,7 +63,9 @@ export class Housekeeping {
     const covered = flushes.completed.epoch === generations.epoch && flushes.completed.n >= n;
     if (!covered) writes.dirty = true;
     this.#rounds++;
-    if (!writes.dirty || this.#rounds >= CLEAR_EVERY) {
+    // Members that may differ keep the marks that say so, until a later round.
+    if (parts.repair.comparing) writes.dirty = true;
+    else if (!writes.dirty || this.#rounds >= CLEAR_EVERY) {
       this.#rounds = 0;
       await this.clearIntents();
     }
@@ -72,14 +74,14 @@ export class Housekeeping {
 
   /** R14: replicas know which marks may go; what is complete has to be on their disks first. */
   async clearIntents(): Promise<void> {
-    const { roster } = this.#core;
+    const { roster, parts } = this.#core;
     const slots = roster.slots.filter((slot) => (roster.readable & slot.bit) !== 0);
     await Promise.allSettled(
       slots.map(async ({ session }) => {
         if (session === null) return;
         // Makes `completed` durable; errors show at the next write or flush.
         await session.member.flush();
-        await session.member.clearIntents(false);
+        if (!parts.repair.comparing) await session.member.clearIntents(false);
       }),
     );
   }

@@ -332,6 +332,8 @@ export class NexusLife {
       await clock.sleep(1);
       check();
     }
+    // Its marks say where members may differ after a write that failed: they would be cleared.
+    await this.#parts.repair.settled();
     await this.#parts.flushes.flush();
     await this.#parts.membership.settled();
     check();
