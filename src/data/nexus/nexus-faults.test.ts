@@ -156,6 +156,36 @@ describe('Nexus and errors of members', () => {
     });
   });
 
+  test('Nexus does not know the effect of a write that a lost member may have', async () => {
+    let swallows = false;
+    const rig: Rig = new Rig({
+      policy: QUICK,
+      wrap: (member) => {
+        const submit = member.submit.bind(member);
+        member.submit = (request) => {
+          if (member.replica !== 'r-3' || !swallows || request.verb !== 'write') submit(request);
+          else submit({ ...request, done: () => link.cut('r-3') });
+        };
+        return member;
+      },
+    });
+    const link = new Link(rig.cluster);
+    await rig.run(async () => {
+      const nexus = rig.nexus({ connector: link });
+      await nexus.start();
+      await writeDevice(nexus, 0, filled(1));
+      swallows = true;
+      for (const name of ['r-1', 'r-2']) rig.cluster.store(name).failNext('write', 'no-space');
+      const outcome: unknown = await writeDevice(nexus, 0, filled(2)).catch((error) => error);
+      assert.ok(HoldfastError.is(outcome) && outcome.code === 'no-space');
+      assert.equal(outcome.effect, 'unknown');
+      assert.deepEqual(await readDevice(nexus, 0, 4096), filled(1));
+      // Who has the write is no member any more: nobody will choose its copy.
+      assert.equal(members(nexus), 2);
+      await nexus.close();
+    });
+  });
+
   test('Nexus removes a member whose flush fails, before the flush is acknowledged', async () => {
     const rig = new Rig({ policy: QUICK });
     await rig.run(async () => {

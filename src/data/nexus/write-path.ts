@@ -15,7 +15,7 @@
  * - A joiner is waited for like a member; only, when it fails it is dropped at once.
  * - In steady state no allocation and no promise.
  */
-import type { HoldfastError } from '#api/mod.ts';
+import { HoldfastError } from '#api/mod.ts';
 import type { BlockRequest, TraceSwitch } from '#data/block/mod.ts';
 import type { Clock } from '#host/mod.ts';
 import type { RangeLock } from '#lib/mod.ts';
@@ -224,9 +224,11 @@ export class WritePath implements WriteOwner {
   }
 
   #failOnAll(op: WriteOp, error: HoldfastError): void {
+    // One that was lost may have it.
+    const failure = op.incomplete ? withUnknownEffect(error) : error;
     // Comes to hold the range right behind this op.
-    if (error.effect !== 'none') this.#options.onAllFailed(op);
-    this.#finish(op, error);
+    if (failure.effect !== 'none') this.#options.onAllFailed(op);
+    this.#finish(op, failure);
   }
 
   #finish(op: WriteOp, error: HoldfastError | null): void {
@@ -328,4 +330,8 @@ export class WritePath implements WriteOwner {
     this.close();
     this.failWaiting(error);
   }
+}
+
+function withUnknownEffect({ code, message, details }: HoldfastError): HoldfastError {
+  return new HoldfastError(code, message, { effect: 'unknown', details });
 }
