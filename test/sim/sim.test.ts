@@ -12,6 +12,8 @@ const SEEDS = [1, 2, 3, 151];
 const REGRESSION_SEEDS: readonly { readonly seed: number; readonly what: string }[] = [
   { seed: 68, what: 'a joiner with a bad block in a snapshot that is to go was never rebuilt' },
   { seed: 210, what: 'a write that failed half-way on the only member was taken for a torn block' },
+  { seed: 78, what: 'a joiner could not delete a snapshot that a crash left half installed' },
+  { seed: 248, what: 'the same without end after a take-over, so that nothing was replaced' },
 ];
 
 async function problemOf(seed: number): Promise<string | null> {

@@ -105,7 +105,8 @@ export interface ReplicaStore {
   /**
    * Merges the layer into its child, crash-safe at every step; readers of other layers see no
    * change. What was broken off is taken up by the next call, with this or any id. A layer that a
-   * clone still needs only loses its name. Nothing to do for an unknown id.
+   * clone still needs only loses its name. Nothing to do for an unknown id. Blocks in doubt of an
+   * unsealed layer are taken as they lie: their intents stay, so that a rebuild compares them.
    */
   deleteSnapshot(id: SnapshotId): Promise<void>;
   /** Rebuild only: freezes the head as an unsealed layer that accepts writes until it is sealed. */

@@ -47,7 +47,7 @@ import { ReplicaLayers } from './replica-layers.ts';
 import { resetReplica } from './replica-reset.ts';
 import { usageOf } from './replica-usage.ts';
 import type { OpenedReplica } from './replica-open.ts';
-import { checkSize, inDoubt, rolledBack } from './replica-refusals.ts';
+import { cannotShrink, checkRange, checkSize, inDoubt, rolledBack } from './replica-refusals.ts';
 import { Scrub } from './scrub.ts';
 import { viewExtents } from './view-extents.ts';
 import type { ReplicaStore } from '../mod.ts';
@@ -325,20 +325,31 @@ export class FileReplica implements ReplicaStore {
       const layer = this.#stack.layers[this.#stack.get(id)]!;
       if (layer.record.state !== 'unsealed') return;
       for (const segment of layer.doubt.segments()) await acceptConfirmed(layer, segment);
-      await this.#rounds.alone(async () => {
-        await this.#rounds.checkpointAlone();
-        await this.#layers.changeLayer(layer, { state: 'sealed' });
-      });
+      await this.#freeze(layer, 'sealed');
+    });
+  }
+
+  /** A frozen layer is never in doubt: it has to be whole on the disk before it is one. */
+  async #freeze(unsealed: Layer, state: LayerState): Promise<void> {
+    await this.#rounds.alone(async () => {
+      await this.#rounds.checkpointAlone();
+      await this.#layers.changeLayer(unsealed, { state });
     });
   }
 
   async deleteSnapshot(id: SnapshotId): Promise<void> {
     await this.#inOrder(async () => {
       this.#checkServing();
-      const layer = this.#stack.layers[this.#stack.find(id)];
+      const level = this.#stack.find(id);
+      const layer = this.#stack.layers[level];
       if (layer === undefined) return;
-      if (layer.doubt.any) throw inDoubt();
-      await this.#layers.changeLayer(layer, { state: 'merging' });
+      if (!layer.writable) return this.#layers.changeLayer(layer, { state: 'merging' });
+      // Its rebuild was broken off: also what that one still had on the way is in.
+      await this.#dataPath.turnOver();
+      for (const segment of layer.doubt.segments()) {
+        await acceptCompared(layer, segment, await this.#inspect(level, segment), this.#reference);
+      }
+      await this.#freeze(layer, 'merging');
     });
     await this.#merges.run();
   }
@@ -350,11 +361,7 @@ export class FileReplica implements ReplicaStore {
       const { headerFile } = this.#files;
       const { head } = this.#stack;
       if (sizeBytes === headerFile.header.sizeBytes) return;
-      if (sizeBytes < headerFile.header.sizeBytes) {
-        throw new HoldfastError('out-of-range', 'Volumes do not shrink', {
-          details: { field: 'sizeBytes', value: sizeBytes, remedy: 'Give a larger size' },
-        });
-      }
+      if (sizeBytes < headerFile.header.sizeBytes) throw cannotShrink(sizeBytes);
       await head.data.resize(sizeBytes);
       await head.map.grow(mapPages(sizeBytes / BLOCK_BYTES));
       await head.data.flush();
@@ -385,12 +392,7 @@ export class FileReplica implements ReplicaStore {
   async extents(offsetBytes: number, lengthBytes: number): Promise<BlockExtent[]> {
     this.#checkServing();
     const { sizeBytes } = this.#files.headerFile.header;
-    if (offsetBytes % BLOCK_BYTES !== 0 || lengthBytes % BLOCK_BYTES !== 0) {
-      throw new HoldfastError('unaligned', 'Range is not aligned to blocks');
-    }
-    if (offsetBytes < 0 || lengthBytes < 0 || offsetBytes + lengthBytes > sizeBytes) {
-      throw new HoldfastError('out-of-range', 'Range is beyond the end');
-    }
+    checkRange(offsetBytes, lengthBytes, sizeBytes);
     return this.#dataPath.guard(async () => {
       const first = offsetBytes / BLOCK_BYTES;
       return viewExtents(this.#stack.layers, first, lengthBytes / BLOCK_BYTES);

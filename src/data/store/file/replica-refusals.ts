@@ -23,3 +23,18 @@ export function checkSize(sizeBytes: number): void {
     },
   });
 }
+
+export function cannotShrink(sizeBytes: number): HoldfastError {
+  return new HoldfastError('out-of-range', 'Volumes do not shrink', {
+    details: { field: 'sizeBytes', value: sizeBytes, remedy: 'Give a larger size' },
+  });
+}
+
+export function checkRange(offsetBytes: number, lengthBytes: number, sizeBytes: number): void {
+  if (offsetBytes % BLOCK_BYTES !== 0 || lengthBytes % BLOCK_BYTES !== 0) {
+    throw new HoldfastError('unaligned', 'Range is not aligned to blocks');
+  }
+  if (offsetBytes < 0 || lengthBytes < 0 || offsetBytes + lengthBytes > sizeBytes) {
+    throw new HoldfastError('out-of-range', 'Range is beyond the end');
+  }
+}
