@@ -14,6 +14,7 @@ const REGRESSION_SEEDS: readonly { readonly seed: number; readonly what: string 
   { seed: 210, what: 'a write that failed half-way on the only member was taken for a torn block' },
   { seed: 78, what: 'a joiner could not delete a snapshot that a crash left half installed' },
   { seed: 248, what: 'the same without end after a take-over, so that nothing was replaced' },
+  { seed: 358, what: 'reads that waited for a lease were forgotten when a voter came back' },
 ];
 
 async function problemOf(seed: number): Promise<string | null> {

@@ -25,6 +25,7 @@ export interface ReadLeaseOptions {
   readonly deadlineMs: number;
   readonly retryMs: number;
   readonly clock: Clock;
+  /** Renewed, or may be asked for again: reads that still wait ask at once. */
   readonly onRenewed: () => void;
   /** The control plane says that a higher epoch was promised. */
   readonly onFenced: (voter: VoterId) => void;
@@ -110,9 +111,12 @@ export class ReadLease {
         () => undefined,
       );
     }
-    // Asked again only when reads still come.
+    // Asked again only when reads still come, or still wait: a voter that was away may be back, and
+    // a client whose reads all wait sends none that would ask anew.
     clock.after(retryMs, () => {
-      if (era === this.#era) this.#asking = false;
+      if (era !== this.#era) return;
+      this.#asking = false;
+      this.#options.onRenewed();
     });
   }
 
