@@ -42,7 +42,7 @@ interface Look {
  * Reports are asked for every few seconds, and a look opens every replica's header. What is open
  * says itself how it is; only space, and replicas that are not open, are as old as this.
  */
-const LOOK_MS_MAX = 30_000;
+const LOOK_MS_MAX = 60_000;
 
 export class PoolRegistry {
   readonly #host: Host;
