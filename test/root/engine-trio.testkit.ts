@@ -3,6 +3,7 @@
  * them: what the tests kill, stop, and take the disks from. Everything lies in one temporary
  * directory and is gone after `destroy`.
  */
+import { equal } from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { openSync, closeSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -290,6 +291,15 @@ export class EngineTrio {
       throw new Error(`${argv.join(' ')}: ${result.exitCode}\n${result.stdout}\n${result.stderr}`);
     }
     return result.stdout;
+  }
+
+  /** As read by a program that shares no code with the store. The engines are down. */
+  async demandEqualReplicas(): Promise<void> {
+    for (const other of ['b', 'c'] as const) {
+      const argv = ['compare', this.replicaDirectory('a'), this.replicaDirectory(other)];
+      const { exitCode, stdout } = await this.holdfast(['store', 'check', ...argv]);
+      equal(exitCode, 0, stdout);
+    }
   }
 
   /** `holdfast ARGS`: exit code and what it said. */
