@@ -12,6 +12,7 @@ import { HoldfastError } from '#api/mod.ts';
 import type { Exec, ExecResult } from '../mod.ts';
 import type { FuseChannel, FuseMountState, FuseMounts } from '../fuse.ts';
 import { NodeFuseChannel } from './fuse-channel.ts';
+import { type Mount, readMountTable } from './mount-table.ts';
 
 /** Room for a 1 MiB WRITE and its headers. */
 const RECEIVE_BYTES = 1024 * 1024 + 4096;
@@ -107,9 +108,8 @@ export class NodeFuseMounts implements FuseMounts {
   }
 
   async findMountPoints(device: string): Promise<string[]> {
-    return (await mountLines())
-      .filter((fields) => fields[fields.indexOf('-') + 2] === device)
-      .map((fields) => fields[4] ?? '');
+    const mounts = await readMountTable();
+    return mounts.filter(({ source }) => source === device).map(({ mountPoint }) => mountPoint);
   }
 
   async unmount(state: FuseMountState): Promise<void> {
@@ -120,7 +120,7 @@ export class NodeFuseMounts implements FuseMounts {
 
   /** The end that never waits for a server: abort the connection, then unmount lazily. */
   async #abort(state: FuseMountState): Promise<void> {
-    if (!(await isMounted(state.imageFile))) return;
+    if ((await mountOn(state.imageFile)) === undefined) return;
     if (!(await exists(`${FUSECTL}/${state.connection}`))) {
       await this.#run(['mount', '-t', 'fusectl', 'fusectl', FUSECTL]);
     }
@@ -218,23 +218,13 @@ function killIfAlive(pid: number): void {
   }
 }
 
-/** proc_pid_mountinfo(5): id, parent, device, root, mount point, options, '-', type, source. */
-async function mountLines(): Promise<string[][]> {
-  const text = await readFile('/proc/self/mountinfo', 'utf8');
-  return text.split('\n').map((line) => line.split(' '));
-}
-
-async function mountLine(imageFile: string): Promise<string[] | undefined> {
-  return (await mountLines()).findLast((fields) => fields[4] === imageFile);
-}
-
-async function isMounted(imageFile: string): Promise<boolean> {
-  return (await mountLine(imageFile)) !== undefined;
+async function mountOn(imageFile: string): Promise<Mount | undefined> {
+  return (await readMountTable()).findLast(({ mountPoint }) => mountPoint === imageFile);
 }
 
 /** The connection's number is the minor number of the mount's device. */
 async function connectionOf(imageFile: string): Promise<number> {
-  const device = (await mountLine(imageFile))?.[2] ?? '';
+  const device = (await mountOn(imageFile))?.device ?? '';
   return Number(device.split(':')[1] ?? -1);
 }
 

@@ -44,12 +44,14 @@ export function mountOf(mounts: readonly Mount[], path: string): Mount | undefin
   return found;
 }
 
+/** What this process sees mounted, oldest first. */
+export async function readMountTable(): Promise<Mount[]> {
+  return parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
+}
+
 export async function findMount(path: string): Promise<Mount | undefined> {
-  const [text, real] = await Promise.all([
-    readFile('/proc/self/mountinfo', 'utf8'),
-    realpath(path),
-  ]);
-  return mountOf(parseMountTable(text), real);
+  const [mounts, real] = await Promise.all([readMountTable(), realpath(path)]);
+  return mountOf(mounts, real);
 }
 
 /** Blanks and the like come as three octal digits. */
