@@ -7,6 +7,7 @@ import { Fleet } from '#control/operator/fleet.testkit.ts';
 import { encodeText } from '#lib/mod.ts';
 import { serveRpc } from '#rpc/mod.ts';
 import { layOut } from './cluster-directory.ts';
+import { PLAIN } from './colors.ts';
 import type { CliContext } from './context.ts';
 import { runCli } from './mod.ts';
 
@@ -33,6 +34,8 @@ export function contextOf(fleet: Fleet, out: string[], err: string[]): CliContex
     host: fleet.host,
     out: (text) => void out.push(text),
     err: (text) => void err.push(text),
+    colors: PLAIN,
+    errColors: PLAIN,
     isTerminal: false,
     drawProgress: () => {},
     env: {},

@@ -1,4 +1,5 @@
 import type { Host } from '#host/mod.ts';
+import type { Colors } from './colors.ts';
 
 /** What a command gets from the process it runs in. `cmd` makes it; tests make their own. */
 export interface CliContext {
@@ -6,6 +7,10 @@ export interface CliContext {
   /** One line or a block; a newline is added. */
   readonly out: (text: string) => void;
   readonly err: (text: string) => void;
+  /** Those of `out`. */
+  readonly colors: Colors;
+  /** Those of `err`. */
+  readonly errColors: Colors;
   /** Standard error is a terminal: progress is drawn in place there. */
   readonly isTerminal: boolean;
   readonly drawProgress: (text: string) => void;

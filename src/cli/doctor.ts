@@ -1,7 +1,6 @@
 /** doctor: what this machine can do, what is missing, how to get it. */
 import { HoldfastError } from '#api/mod.ts';
 import type { Host } from '#host/mod.ts';
-import pc from 'picocolors';
 import { chooseClusterPath } from './cluster-directory.ts';
 import type { ClusterOption } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
@@ -36,11 +35,12 @@ export async function runDoctor(context: CliContext, options: DoctorOptions): Pr
 }
 
 function printFinding(context: CliContext, finding: Finding): void {
+  const { colors } = context;
   const mark = finding.isWell
-    ? pc.green('ok     ')
+    ? colors.green('ok     ')
     : finding.isNeeded
-      ? pc.red('MISSING')
-      : pc.yellow('missing');
+      ? colors.red('MISSING')
+      : colors.yellow('missing');
   context.out(`${mark}  ${finding.name.padEnd(12)}  ${finding.fact}`);
   if (!finding.isWell) context.out(`                       get it: ${finding.remedy}`);
 }

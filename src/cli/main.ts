@@ -37,7 +37,7 @@ export async function runCli(context: CliContext, args: readonly string[]): Prom
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_OK : EXIT_USAGE;
     if (!HoldfastError.is(error)) throw error;
-    context.err(formatError(error));
+    context.err(formatError(error, context.errColors));
     return EXIT_CODES[error.code];
   }
 }

@@ -12,6 +12,7 @@ export type {
   UpRequest,
 } from './context.ts';
 export * from './cluster-directory.ts';
+export { colorsFor } from './colors.ts';
 export * from './exit-codes.ts';
 export * from './print-error.ts';
 export { runCli } from './main.ts';

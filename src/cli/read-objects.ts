@@ -9,9 +9,9 @@ import {
 import type { AnyObject, KindName } from '#api/kinds/mod.ts';
 import { KINDS, parseKindName } from '#api/kinds/mod.ts';
 import { parseKey } from '#control/kube/mod.ts';
-import pc from 'picocolors';
 import { stringify } from 'yaml';
 import { withCluster } from './cluster-client.ts';
+import type { Colors } from './colors.ts';
 import type { ClusterClient, ClusterOption } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { EXIT_NOT_WELL, EXIT_OK } from './exit-codes.ts';
@@ -112,7 +112,8 @@ async function getAll(
   for (const kind of kinds) {
     const objects = await cluster.list(kind, namespaceFor(kind, options));
     if (objects.length === 0) continue;
-    if (output === 'table' || output === 'wide') context.out(pc.bold(KINDS[kind].plural));
+    if (output === 'table' || output === 'wide')
+      context.out(context.colors.bold(KINDS[kind].plural));
     printObjects(context, kind, objects, output, false, options);
     context.out('');
   }
@@ -218,13 +219,13 @@ export async function runWhere(
     const { paths } = await cluster.call('cluster.where', subject);
     if (output === 'json') context.out(JSON.stringify({ paths }, null, 2));
     else if (output === 'yaml') context.out(stringify({ paths }).trimEnd());
-    else for (const line of formatPaths(paths)) context.out(line);
+    else for (const line of formatPaths(paths, context.colors)) context.out(line);
     return EXIT_OK;
   });
 }
 
 /** A tree: what paths have in common is written once. */
-export function formatPaths(paths: readonly WherePath[]): string[] {
+function formatPaths(paths: readonly WherePath[], colors: Colors): string[] {
   const lines: string[] = [];
   let before: readonly WhereLink[] = [];
   for (const { links } of paths) {
@@ -232,7 +233,7 @@ export function formatPaths(paths: readonly WherePath[]): string[] {
     while (shared < links.length && isSameLink(links[shared], before[shared])) shared += 1;
     for (const [offset, link] of links.slice(shared).entries()) {
       const depth = shared + offset;
-      lines.push(`${'  '.repeat(depth)}${depth === 0 ? '' : '└ '}${formatLink(link)}`);
+      lines.push(`${'  '.repeat(depth)}${depth === 0 ? '' : '└ '}${formatLink(link, colors)}`);
     }
     before = links;
   }
@@ -243,12 +244,12 @@ function isSameLink(a: WhereLink | undefined, b: WhereLink | undefined): boolean
   return a !== undefined && a.kind === b?.kind && a.name === b.name;
 }
 
-function formatLink(link: WhereLink): string {
+function formatLink(link: WhereLink, colors: Colors): string {
   const facts = Object.entries(link.facts)
     .filter(([, value]) => value !== '')
     .map(([name, value]) => `${name} ${value}`);
-  const tail = facts.length === 0 ? '' : pc.dim(`  ${facts.join(', ')}`);
-  return `${link.kind} ${pc.bold(link.name)}${tail}`;
+  const tail = facts.length === 0 ? '' : colors.dim(`  ${facts.join(', ')}`);
+  return `${link.kind} ${colors.bold(link.name)}${tail}`;
 }
 
 // --- explain
@@ -267,7 +268,7 @@ export async function runExplain(
     const explanation = await cluster.call('cluster.explain', { kind, ...name });
     if (output === 'json') context.out(JSON.stringify(explanation, null, 2));
     else if (output === 'yaml') context.out(stringify(explanation).trimEnd());
-    else for (const line of formatExplanation(explanation)) context.out(line);
+    else for (const line of formatExplanation(explanation, context.colors)) context.out(line);
     const isWell = explanation.firstFailing === null;
     return isWell ? EXIT_OK : EXIT_NOT_WELL;
   });
@@ -292,10 +293,10 @@ const MARKS: Readonly<Record<ExplainLink['state'], string>> = {
   unknown: 'unknown',
 };
 
-export function formatExplanation(explanation: Explanation): string[] {
-  const lines = [pc.bold(explanation.summary), ''];
+function formatExplanation(explanation: Explanation, colors: Colors): string[] {
+  const lines = [colors.bold(explanation.summary), ''];
   for (const link of explanation.chain) {
-    const mark = link.state === 'failed' ? pc.red(MARKS.failed) : MARKS[link.state];
+    const mark = link.state === 'failed' ? colors.red(MARKS.failed) : MARKS[link.state];
     lines.push(`  ${mark}  ${link.kind} ${link.name}: ${link.message}`);
   }
   lines.push('');

@@ -1,7 +1,7 @@
 /** Composes the command line with the real process. */
 import { HoldfastError } from '#api/mod.ts';
 import type { CliContext, ExtraCommand } from '#cli/mod.ts';
-import { runCli } from '#cli/mod.ts';
+import { colorsFor, runCli } from '#cli/mod.ts';
 import { createNodeHost } from '#host/node/mod.ts';
 import { existsSync } from 'node:fs';
 import { runDown } from './down.ts';
@@ -27,6 +27,8 @@ export function createContext(): CliContext {
     host,
     out: (text) => void process.stdout.write(`${text}\n`),
     err,
+    colors: colorsFor(process.stdout, process.env),
+    errColors: colorsFor(process.stderr, process.env),
     isTerminal: process.stderr.isTTY,
     drawProgress: (text) => void process.stderr.write(`\r\u001B[K${text.slice(0, 160)}`),
     env: process.env,

@@ -39,6 +39,7 @@ async function startRole(
     flushCompileCache();
   } catch (error) {
     if (!HoldfastError.is(error)) throw error;
+    // Plain: who started the role reads the code in it.
     process.stderr.write(`${formatError(error)}\n`);
     process.exit(EXIT_CODES[error.code]);
   }

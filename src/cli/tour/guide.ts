@@ -1,7 +1,6 @@
 /** The voice of the tour: numbered steps with times, and commands as a user types them. */
 import { HoldfastError } from '#api/mod.ts';
 import type { Clock } from '#host/mod.ts';
-import pc from 'picocolors';
 import type { CliContext } from '../context.ts';
 import { EXIT_NOT_WELL, EXIT_OK } from '../exit-codes.ts';
 import { runCli } from '../main.ts';
@@ -33,7 +32,9 @@ export class Guide {
     this.#steps += 1;
     const seconds = `${this.elapsedSeconds()} s`;
     const head = `${String(this.#steps).padStart(2)}. ${title}`;
-    this.context.out(`\n${pc.bold(head)}${seconds.padStart(Math.max(2, WIDTH - head.length))}`);
+    this.context.out(
+      `\n${this.context.colors.bold(head)}${seconds.padStart(Math.max(2, WIDTH - head.length))}`,
+    );
     this.say(why);
   }
 
@@ -48,12 +49,12 @@ export class Guide {
   /** What was found, to stand out from what is told. */
   result(text: string): void {
     const [first = '', ...more] = wrap(text, WIDTH - 6);
-    this.context.out(`  ${pc.green('✓')} ${first}`);
+    this.context.out(`  ${this.context.colors.green('✓')} ${first}`);
     for (const line of more) this.context.out(`    ${line}`);
   }
 
   showCommand(text: string): void {
-    this.context.out(`    ${pc.cyan(`$ ${text}`)}`);
+    this.context.out(`    ${this.context.colors.cyan(`$ ${text}`)}`);
   }
 
   /** Runs a command of ours in this process; one that says "not well" has still answered. */
@@ -73,7 +74,8 @@ export class Guide {
       for (const line of text.split('\n')) this.context.out(`      ${line}`.trimEnd());
     };
     const env = { ...this.context.env, HOLDFAST_CLUSTER: this.clusterPath };
-    return { ...this.context, env, out: quote, err: quote, isTerminal: false };
+    const { colors } = this.context;
+    return { ...this.context, env, out: quote, err: quote, errColors: colors, isTerminal: false };
   }
 }
 
