@@ -1,4 +1,4 @@
-import { readFile, realpath } from 'node:fs/promises';
+import { readFile, realpath, stat, statfs } from 'node:fs/promises';
 
 export interface Mount {
   readonly id: string;
@@ -49,9 +49,38 @@ export async function readMountTable(): Promise<Mount[]> {
   return parseMountTable(await readFile('/proc/self/mountinfo', 'utf8'));
 }
 
-export async function findMount(path: string): Promise<Mount | undefined> {
+export async function findMount(path: string): Promise<Mount> {
   const [mounts, real] = await Promise.all([readMountTable(), realpath(path)]);
-  return mountOf(mounts, real);
+  return mountOf(mounts, real) ?? rootMount(path);
+}
+
+/** By statfs(2) type, which knows ext2, ext3 and ext4 by one number. */
+const FILESYSTEMS: Readonly<Record<number, string>> = {
+  0x0102_1994: 'tmpfs',
+  0x8584_58f6: 'ramfs',
+  0xef53: 'ext4',
+  0x5846_5342: 'xfs',
+  0x9123_683e: 'btrfs',
+  0x794c_7630: 'overlay',
+  0x2fc1_2fc1: 'zfs',
+  0xf2f5_2010: 'f2fs',
+};
+
+/**
+ * What the kernel says of the file itself. In a chroot whose root is no mount point, the table
+ * lacks the mount that everything lies on.
+ */
+export async function rootMount(path: string): Promise<Mount> {
+  const [{ dev }, { type }] = await Promise.all([stat(path, { bigint: true }), statfs(path)]);
+  // The numbers of new_encode_dev in linux/kdev_t.h, as glibc widens them.
+  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & ~0xfffn);
+  const minor = (dev & 0xffn) | ((dev >> 12n) & ~0xffn & 0xffff_ffffn);
+  const device = `${major}:${minor}`;
+  const filesystem = FILESYSTEMS[type] ?? `0x${type.toString(16)}`;
+  const facts = await readFile(`/sys/dev/block/${device}/uevent`, 'utf8').catch(() => '');
+  const name = /^DEVNAME=(.+)$/m.exec(facts)?.[1];
+  const source = name === undefined ? filesystem : `/dev/${name}`;
+  return { id: 'root', device, mountPoint: '/', filesystem, source };
 }
 
 /** Blanks and the like come as three octal digits. */

@@ -80,9 +80,9 @@ export class NodeDisk implements Disk {
       return {
         totalBytes: usage.blocks * usage.bsize,
         freeBytes: usage.bavail * usage.bsize,
-        filesystem: mount?.filesystem ?? '',
-        deviceName: mount?.source ?? '',
-        deviceSerial: mount === undefined ? '' : await deviceSerial(mount.device),
+        filesystem: mount.filesystem,
+        deviceName: mount.source,
+        deviceSerial: await deviceSerial(mount.device),
       };
     });
   }
@@ -122,8 +122,8 @@ export class NodeDisk implements Disk {
         readFile('/proc/sys/kernel/random/boot_id', 'utf8'),
         findMount(path),
       ]);
-      const number = uniqueMountId(path) ?? `reusable-${mount?.id}`;
-      return `${boot.trim()}/${number}/${mount?.device}/${mount?.source}`;
+      const number = uniqueMountId(path) ?? `reusable-${mount.id}`;
+      return `${boot.trim()}/${number}/${mount.device}/${mount.source}`;
     });
   }
 

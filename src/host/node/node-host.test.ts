@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { deepEqual, equal, notEqual, ok, rejects } from 'node:assert/strict';
 import { hasCode } from '#api/mod.ts';
 import { createNodeHost } from './mod.ts';
-import { mountOf, parseMountTable } from './mount-table.ts';
+import { mountOf, parseMountTable, readMountTable, rootMount } from './mount-table.ts';
 
 let directory = '';
 const host = createNodeHost({ logLevel: 'silent' });
@@ -126,6 +126,14 @@ test('parseMountTable finds the mount that holds a path', () => {
   equal(mountOf(mounts, '/dev/shmother/x')?.source, '/dev/vda');
   // The later mount hides the earlier one.
   equal(mountOf(mounts, '/srv/with blank/pool')?.source, '/dev/loop2');
+});
+
+test('In a chroot that is no mount point, the file itself names its filesystem', async () => {
+  equal(mountOf(parseMountTable('30 22 0:27 / /proc rw - proc proc rw\n'), '/srv'), undefined);
+  const mounts = await readMountTable();
+  const shown = mountOf(mounts, '/dev/shm');
+  const found = await rootMount('/dev/shm');
+  deepEqual([found.device, found.filesystem], [shown?.device, shown?.filesystem]);
 });
 
 test('NodeDisk names boot and mount in its cache identity', async () => {
