@@ -147,6 +147,11 @@ export interface EngineMethods {
       readonly unhealableBlocks: number;
     }
   >;
+  /**
+   * Whether no block was ever written, as a member in sync says: what decides that a volume may be
+   * formatted.
+   */
+  'volume.isBlank': Call<{ readonly volume: VolumeId }, { readonly isBlank: boolean }>;
   /** Traces the next write through nexus, members and stores. Resolves when it is answered. */
   'volume.trace': Call<
     { readonly volume: VolumeId; readonly timeoutMs: number },

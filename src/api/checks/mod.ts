@@ -121,6 +121,7 @@ export const ENGINE_CHECKS: Checks<EngineMethods> = {
   'volume.grow': shape({ volume, sizeBytes: count }),
   'volume.rebuild': shape({ volume, replica, full: flag }),
   'volume.scrub': shape({ volume }),
+  'volume.isBlank': shape({ volume }),
   'volume.trace': shape({ volume, timeoutMs: count }),
   'engine.stop': nothing,
 };

@@ -111,6 +111,7 @@ export {
 } from './cold-forms.ts';
 export { beginTrace } from './request-trace.ts';
 export type { RequestTrace, TraceSwitch } from './request-trace.ts';
+export { isBlank } from './is-blank.ts';
 export { checkRequest } from './check-request.ts';
 export { MemoryDevice } from './memory-device.ts';
 export { AlignDevice } from './align-device.ts';

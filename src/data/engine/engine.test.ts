@@ -12,6 +12,8 @@ import {
   type VolumeId,
 } from '#api/mod.ts';
 import { ENGINE_CHECKS } from '#api/checks/mod.ts';
+import { writeDevice } from '#data/block/mod.ts';
+import { NbdClientDevice } from '#data/frontend/mod.ts';
 import { SimWorld } from '#host/sim/mod.ts';
 import { serveRpc } from '#rpc/mod.ts';
 import { Engine, VolumeService } from './mod.ts';
@@ -143,6 +145,26 @@ test('Engine reports the replicas and the size that a volume has now', async () 
     const later = await first.handlers['volume.describe']({ volume: VOLUME });
     assert.deepEqual(later.spec.replicas, kept);
     assert.equal(later.spec.sizeBytes, 8 * MIB);
+  });
+});
+
+test('Engine says that a volume is blank until something was written', async () => {
+  await withMachines(async (machines) => {
+    const { first, host } = machines;
+    await first.handlers['volume.detach']({ volume: VOLUME });
+    await first.handlers['volume.attach']({ ...machines.spec, frontends: ['nbd'] });
+    await machines.untilServing(2);
+    const ask = (): Promise<{ isBlank: boolean }> =>
+      first.handlers['volume.isBlank']({ volume: VOLUME });
+    assert.deepEqual(await ask(), { isBlank: true });
+
+    const { frontends } = await first.handlers['volume.describe']({ volume: VOLUME });
+    const url = new URL(frontends[0]?.url ?? '');
+    const path = url.searchParams.get('socket') ?? '';
+    const client = await NbdClientDevice.connect(host, { kind: 'unix', path }, VOLUME);
+    await writeDevice(client, 3 * MIB, new Uint8Array(4_096).fill(1));
+    await client.close();
+    assert.deepEqual(await ask(), { isBlank: false });
   });
 });
 

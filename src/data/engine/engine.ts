@@ -138,6 +138,7 @@ export class Engine {
     },
     'volume.rebuild': (params) => this.#get(params.volume).runner.call('volume.rebuild', params),
     'volume.scrub': (params) => this.#get(params.volume).runner.call('volume.scrub', params),
+    'volume.isBlank': (params) => this.#get(params.volume).runner.call('volume.isBlank', params),
     'volume.trace': (params) => this.#get(params.volume).runner.call('volume.trace', params),
     'engine.stop': async () => {
       await this.stop();

@@ -19,6 +19,7 @@ export type VolumeMethods = Pick<
   | 'volume.grow'
   | 'volume.rebuild'
   | 'volume.scrub'
+  | 'volume.isBlank'
   | 'volume.trace'
 > & {
   'volume.start': Call<{ readonly resume: boolean }, None>;

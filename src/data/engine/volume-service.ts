@@ -21,7 +21,7 @@ import {
   type TraceEvent,
   type VoteMethods,
 } from '#api/mod.ts';
-import { AlignDevice, type BlockDevice } from '#data/block/mod.ts';
+import { AlignDevice, type BlockDevice, isBlank } from '#data/block/mod.ts';
 import { FuseFrontend, NbdServer } from '#data/frontend/mod.ts';
 import { DEFAULT_NEXUS_POLICY, Nexus } from '#data/nexus/mod.ts';
 import { PeerConnector, type Replica } from '#data/replica/mod.ts';
@@ -138,6 +138,7 @@ export class VolumeService {
       const { checkedBlocks, repairedBlocks, unrepaired } = await this.#nexus.scrub();
       return { checkedBlocks, repairedBlocks, unhealableBlocks: unrepaired.length };
     },
+    'volume.isBlank': async () => ({ isBlank: await isBlank(this.#nexus) }),
     'volume.trace': ({ timeoutMs }) => this.#trace(timeoutMs),
     'volume.stop': async () => {
       await this.#stop();
