@@ -18,6 +18,7 @@ export const ERROR_CODES = [
   'already-exists', // the name or id is taken
   'in-use', // the thing is mounted, attached or open elsewhere
   'conflict', // the object changed since it was read
+  'operation-pending', // the same is being done to the object: ask again
   'no-placement', // no set of pools satisfies the request: details say why per pool
   'capability-missing', // the machine lacks something: details.remedy says how to get it
   'address-in-use', // the port or socket is taken

@@ -20,6 +20,7 @@ export const EXIT_CODES = {
   'already-exists': 4,
   'in-use': 4,
   conflict: 4,
+  'operation-pending': 7,
   'no-placement': 6,
   'capability-missing': 5,
   'address-in-use': 4,

@@ -14,6 +14,7 @@ export const REMEDIES = {
   'already-exists': 'Choose another name, or delete the other one',
   'in-use': 'Unmount or detach it first; `holdfast explain` says who uses it',
   conflict: 'Read it again, and repeat the change',
+  'operation-pending': 'Ask again in a moment',
   'no-placement':
     'The details say why for each pool: add a node or space, or ask for fewer replicas',
   'capability-missing': 'The details say how to get it; `holdfast doctor` checks all of them',

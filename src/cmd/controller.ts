@@ -24,9 +24,11 @@ import {
 import type { ControllerInfo, NodeAccess } from '#control/operator/mod.ts';
 import { createControllerHandlers, createVoteHandlers, Operator } from '#control/operator/mod.ts';
 import type { Host } from '#host/mod.ts';
+import { ControllerService, createIdentityService } from '#control/csi/mod.ts';
 import { createNodeHost } from '#host/node/mod.ts';
 import { RpcClient, serveRpc } from '#rpc/mod.ts';
 import { parseArgs } from 'node:util';
+import { serveCsi } from './csi-server.ts';
 import { readClusterFile } from './cluster-file.ts';
 import { watchParent } from './parent-watch.ts';
 import { VERSION } from './version.ts';
@@ -73,12 +75,24 @@ export async function runController(args: readonly string[]): Promise<void> {
       connectionsMax: 512,
     },
   );
+  const csi = new ControllerService({ client, clock: host.clock, log: host.log });
+  await csi.start();
+  const csiServer = await serveCsi(
+    `${runDir}/csi.sock`,
+    {
+      identity: createIdentityService({ version: VERSION, isReady: () => true }),
+      controller: csi.calls,
+    },
+    host.log,
+  );
   host.log.info('controller serves', { cluster, address: server.address });
   process.once('SIGTERM', () => void stop());
   // Whoever started us is gone: leave the volumes in order, then end too.
   watchParent(() => void operator.quiesce(ORPHAN_QUIESCE_MS).then(stop));
   async function stop(): Promise<void> {
     await server.close();
+    await csiServer.close();
+    csi.stop();
     await operator.stop();
     await lock.release();
     process.exit(0);

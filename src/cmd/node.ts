@@ -1,12 +1,15 @@
 /** Role `node`: one per node; supervises the engine and mounts. It holds no data path. */
 import { NODE_CHECKS } from '#api/checks/mod.ts';
-import type { Handlers, NodeMethods } from '#api/mod.ts';
-import { VolumeMounts } from '#control/mounts/mod.ts';
+import type { EngineMethods, Handlers, NodeMethods } from '#api/mod.ts';
+import { createIdentityService, createNodeService } from '#control/csi/mod.ts';
+import { PublishedVolumes, VolumeMounts } from '#control/mounts/mod.ts';
 import { createNodeHost, NodeFuseMounts } from '#host/node/mod.ts';
 import type { Log } from '#host/mod.ts';
-import { serveRpc } from '#rpc/mod.ts';
+import { RpcClient, serveRpc } from '#rpc/mod.ts';
+import { serveCsi } from './csi-server.ts';
 import { parseRoleOptions, type RoleOptions } from './role-options.ts';
 import { SupervisedProcess } from './supervised-process.ts';
+import { VERSION } from './version.ts';
 import path from 'node:path';
 
 const ENGINE_STOP_MS = 15_000;
@@ -39,6 +42,26 @@ export async function runNode(args: readonly string[]): Promise<void> {
   };
   await engine.start();
   await serveRpc(host.net, options.nodeAddress, handlers, { ...host, checks: NODE_CHECKS });
+  const csiMounts = await VolumeMounts.open(host.disk, host.exec, `${nodeDirectory}/csi.json`);
+  const engineClient = new RpcClient<EngineMethods>({
+    net: host.net,
+    clock: host.clock,
+    address: options.engineAddress,
+  });
+  await serveCsi(
+    `${options.socketPrefix}.csi.sock`,
+    {
+      identity: createIdentityService({ version: VERSION, isReady: () => engine.pid > 0 }),
+      node: createNodeService({
+        node: options.node,
+        engine: engineClient,
+        mounts: csiMounts,
+        published: new PublishedVolumes(host.disk, host.exec),
+        disk: host.disk,
+      }),
+    },
+    host.log,
+  );
   process.once('SIGTERM', () => {
     void engine.stop(ENGINE_STOP_MS).then(() => process.exit(0));
   });

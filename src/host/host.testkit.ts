@@ -285,7 +285,8 @@ const DISK_CHECKS: readonly HostCheck[] = [
         await disk.cacheIdentity(fixture.directory),
       );
       const space = await disk.space(fixture.directory);
-      ok(space.freeBytes > 0 && space.freeBytes <= space.totalBytes);
+      ok(space.freeBytes > 0 && space.freeBytes + space.usedBytes <= space.totalBytes);
+      ok(space.freeInodes >= 0 && space.freeInodes <= space.totalInodes);
       ok(space.filesystem !== '' && space.deviceName !== '');
       await file.close();
       await copy.close();

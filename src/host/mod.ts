@@ -123,7 +123,12 @@ export interface OpenOptions {
 
 export interface SpaceReport {
   readonly totalBytes: number;
+  /** Less than what is not used: some is kept for root. */
   readonly freeBytes: number;
+  readonly usedBytes: number;
+  /** 0 where the filesystem makes inodes as it needs them. */
+  readonly totalInodes: number;
+  readonly freeInodes: number;
   /** Name of the filesystem, as in /proc/mounts. */
   readonly filesystem: string;
   /**

@@ -37,7 +37,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'control/sched': ['api', 'lib'],
   'control/mounts': ['api', 'host', 'lib'],
   'control/operator': ['control/kube', 'control/sched', 'rpc', 'api', 'host', 'lib'],
-  'control/csi': ['control/kube', 'control/sched', 'rpc', 'api', 'host', 'lib'],
+  'control/csi': ['control/kube', 'control/mounts', 'control/sched', 'rpc', 'api', 'host', 'lib'],
   'control/backup': ['control/kube', 'control/sched', 'rpc', 'api', 'host', 'lib'],
   'control/gateway': ['control/kube', 'control/sched', 'rpc', 'api', 'host', 'lib'],
   'control/apiserver': ['control/kube', 'control/sched', 'rpc', 'api', 'host', 'lib'],
@@ -53,6 +53,8 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   pino: ['host/node', 'cmd'],
   commander: ['cli', 'cmd'],
   picocolors: ['cli', 'cmd'],
+  '@grpc/grpc-js': ['cmd'],
+  '@grpc/proto-loader': ['cmd'],
 };
 
 /** The folder of the import table that holds `path`; undefined outside the layout. */

@@ -47,6 +47,8 @@ export const volumeSpec = z.strictObject({
   source: z
     .union([z.strictObject({ snapshotName: labelName }), z.strictObject({ volumeName: labelName })])
     .optional(),
+  /** Best places first: where the consumer runs. A wish, not a condition. */
+  preferredNodes: z.array(labelName).max(REPLICAS_MAX).optional(),
   placement: z.array(placement).max(REPLICAS_MAX).optional(),
   attachment: attachment.nullable().optional(),
 });

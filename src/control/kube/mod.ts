@@ -17,6 +17,7 @@ export type {
 } from './client.ts';
 export { EventRecorder } from './event-recorder.ts';
 export { Informer } from './informer.ts';
+export { ObjectWaiter } from './object-waiter.ts';
 export { MANIFEST_BYTES_MAX, parseManifest, readManifestFile } from './manifest.ts';
 export { MemoryCluster } from './memory-cluster.ts';
 export type { MemoryClusterOptions } from './memory-cluster.ts';

@@ -5,24 +5,25 @@ export interface MountEntry {
   readonly path: string;
   readonly device: string;
   readonly fsType: string;
+  /** Which directory or file of the filesystem is shown there; `/` is all of it. */
+  readonly root: string;
 }
 
 /** Through cat(1): files of /proc have no size, and a Disk reads by size. */
 export async function readMounts(exec: Exec): Promise<MountEntry[]> {
-  return parseMounts((await exec.run(['cat', '/proc/self/mounts'])).stdout);
+  return parseMounts((await exec.run(['cat', '/proc/self/mountinfo'])).stdout);
 }
 
-/** Lines of `device path type options 0 0`, with octal escapes for white space. */
+/** Lines of /proc/self/mountinfo (proc(5)), with octal escapes for white space; oldest first. */
 export function parseMounts(text: string): MountEntry[] {
-  return text
-    .split('\n')
-    .map((line) => line.split(' '))
-    .filter((fields) => fields.length >= 3)
-    .map(([device = '', path = '', fsType = '']) => ({
-      device: unescapeOctal(device),
-      path: unescapeOctal(path),
-      fsType,
-    }));
+  return text.split('\n').flatMap((line) => {
+    const [left = '', right = ''] = line.split(' - ');
+    const [, , , root, path] = left.split(' ');
+    const [fsType, device] = right.split(' ');
+    if (root === undefined || path === undefined) return [];
+    if (fsType === undefined || device === undefined) return [];
+    return { device: unescapeOctal(device), path: unescapeOctal(path), fsType, root };
+  });
 }
 
 function unescapeOctal(text: string): string {

@@ -40,7 +40,10 @@ const MKFS_ARGV = {
   xfs: ['mkfs.xfs', '-q', '-K'],
 } as const;
 
-type MountParams = ParamsOf<NodeMethods, 'node.mount'>;
+type MountParams = ParamsOf<NodeMethods, 'node.mount'> & {
+  /** For mount(8), beside ours. */
+  readonly options?: readonly string[];
+};
 
 export class VolumeMounts {
   readonly #disk: Disk;
@@ -80,14 +83,14 @@ export class VolumeMounts {
     const report: MountReport = { volume, path, fsType: found, device, error: '' };
     this.#mounts.set(path, report);
     await this.#remember();
-    if (!mounted) await this.#mountOrForget(report, params.readOnly);
+    if (!mounted) await this.#mountOrForget(report, params);
     return report;
   }
 
-  async #mountOrForget(report: MountReport, readOnly: boolean): Promise<void> {
+  async #mountOrForget(report: MountReport, params: MountParams): Promise<void> {
     const { device, path, fsType } = report;
     try {
-      await this.#mountDevice(device, path, fsType, readOnly);
+      await this.#mountDevice(device, path, fsType, optionsOf(params, fsType));
     } catch (error) {
       this.#mounts.delete(path);
       await this.#remember();
@@ -217,14 +220,8 @@ export class VolumeMounts {
     return Number(stdout.trim());
   }
 
-  async #mountDevice(
-    device: string,
-    path: string,
-    fsType: string,
-    readOnly: boolean,
-  ): Promise<void> {
+  async #mountDevice(device: string, path: string, fsType: string, options: string): Promise<void> {
     await this.#disk.makeDirectory(path);
-    const options = [readOnly ? 'ro' : 'rw', ...(fsType === 'xfs' ? ['nouuid'] : [])].join(',');
     await this.#demand(['mount', '-t', fsType, '-o', options, device, path], MOUNT_TIMEOUT_MS);
   }
 
@@ -235,6 +232,13 @@ export class VolumeMounts {
       details: { program: argv.join(' '), exitCode: result.exitCode, stderr: result.stderr.trim() },
     });
   }
+}
+
+/** A clone has the uuid of its source, which xfs refuses to mount twice. */
+function optionsOf(params: MountParams, fsType: string): string {
+  const access = params.readOnly ? 'ro' : 'rw';
+  const identity = fsType === 'xfs' ? ['nouuid'] : [];
+  return [access, ...identity, ...(params.options ?? [])].join(',');
 }
 
 /** Nothing where the file was damaged: what is mounted is then seen when it is mounted again. */

@@ -21,6 +21,8 @@ export interface PlacementRequest {
   readonly count: number;
   /** Nodes that hold a replica of the volume already. */
   readonly takenNodes: readonly string[];
+  /** Best first: where the consumer runs. A wish: another node is better than none. */
+  readonly preferredNodes?: readonly string[] | undefined;
 }
 
 export interface Refusal {
@@ -64,8 +66,9 @@ const FILTERS: readonly Filter[] = [
 /**
  * Negative when `a` is the better place. Total, so that the same cluster gives the same placement.
  */
-function compare(a: PoolCandidate, b: PoolCandidate): number {
+function compare(a: PoolCandidate, b: PoolCandidate, preferred: readonly string[]): number {
   return (
+    rankOf(a.node, preferred) - rankOf(b.node, preferred) ||
     Math.round(scoreOf(b) * 20) - Math.round(scoreOf(a) * 20) ||
     a.replicas - b.replicas ||
     (a.pool < b.pool ? -1 : 1)
@@ -80,6 +83,12 @@ function scoreOf(pool: PoolCandidate): number {
   return pool.totalBytes === 0 ? 0 : pool.freeBytes / pool.totalBytes;
 }
 
+/** Place in the list of wishes; all others are equal, behind them. */
+function rankOf(node: string, preferred: readonly string[]): number {
+  const at = preferred.indexOf(node);
+  return at === -1 ? preferred.length : at;
+}
+
 /** Chooses `count` pools on distinct nodes, or says of every pool why it was not one of them. */
 export function placeReplicas(
   pools: readonly PoolCandidate[],
@@ -92,7 +101,8 @@ export function placeReplicas(
     if (reason === '') passing.push(pool);
     else refusals.push({ pool: pool.pool, node: pool.node, reason });
   }
-  passing.sort(compare);
+  const preferred = request.preferredNodes ?? [];
+  passing.sort((a, b) => compare(a, b, preferred));
   const picks: PoolCandidate[] = [];
   for (const pool of passing) {
     const twin = picks.find((pick) => pick.node === pool.node);

@@ -7,7 +7,9 @@ const WINDOW_BYTES = 16 * 2 ** 30;
  * calls zero counts as written, and so does what it cannot tell (*Never format what may hold
  * data*).
  */
-export async function isBlank(device: Pick<BlockDevice, 'extents' | 'sizeBytes'>): Promise<boolean> {
+export async function isBlank(
+  device: Pick<BlockDevice, 'extents' | 'sizeBytes'>,
+): Promise<boolean> {
   for (let at = 0; at < device.sizeBytes; at += WINDOW_BYTES) {
     const extents = await device.extents(at, Math.min(WINDOW_BYTES, device.sizeBytes - at));
     if (extents.some((extent) => extent.kind !== 'hole')) return false;

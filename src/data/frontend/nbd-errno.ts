@@ -28,6 +28,7 @@ export const NBD_ERRNO = {
   'already-exists': NBD_EIO,
   'in-use': NBD_EIO,
   conflict: NBD_EIO,
+  'operation-pending': NBD_EIO,
   'no-placement': NBD_EIO,
   'capability-missing': NBD_EIO,
   'address-in-use': NBD_EIO,

@@ -21,6 +21,7 @@ const KINDS = {
   'already-exists': 'medium',
   'in-use': 'medium',
   conflict: 'medium',
+  'operation-pending': 'medium',
   'no-placement': 'session',
   'capability-missing': 'session',
   'address-in-use': 'session',

@@ -80,6 +80,9 @@ export class NodeDisk implements Disk {
       return {
         totalBytes: usage.blocks * usage.bsize,
         freeBytes: usage.bavail * usage.bsize,
+        usedBytes: (usage.blocks - usage.bfree) * usage.bsize,
+        totalInodes: usage.files,
+        freeInodes: usage.ffree,
         filesystem: mount.filesystem,
         deviceName: mount.source,
         deviceSerial: await deviceSerial(mount.device),

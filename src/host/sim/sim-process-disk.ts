@@ -70,6 +70,9 @@ export class SimProcessDisk implements Disk {
       return {
         totalBytes,
         freeBytes: Math.max(0, totalBytes - this.#disk.usedBytes()),
+        usedBytes: this.#disk.usedBytes(),
+        totalInodes: 0,
+        freeInodes: 0,
         filesystem: 'simfs',
         deviceName: `/dev/sim-${this.#disk.node}`,
         deviceSerial: `SIM-${this.#disk.node}`,

@@ -107,6 +107,7 @@ function planFounders(seen: VolumeObservation, actions: VolumeAction[]): VolumeP
     sizeBytes,
     count: volume.spec.replicas,
     takenNodes: [],
+    preferredNodes: volume.spec.preferredNodes,
   });
   if (!result.ok) {
     const message = formatRefusal(result);

@@ -12,6 +12,7 @@ const ERRNO = {
   'already-exists': EIO,
   'in-use': EIO,
   conflict: EIO,
+  'operation-pending': EIO,
   'no-placement': EIO,
   'capability-missing': EIO,
   'address-in-use': EIO,
