@@ -276,7 +276,8 @@ export async function expandVolume(
   await context.volumes.until(
     { name },
     context.waitMs,
-    (object) => ((object?.status?.sizeBytes ?? current) >= wanted ? true : undefined),
+    // One that was never served grows when it is: replicas are opened at the size they have.
+    (object) => ((object?.status?.sizeBytes ?? wanted) >= wanted ? true : undefined),
     (object) => saysOf(object, ['Attached', 'Healthy'], 'The replicas grow one after another'),
   );
   const isBlock = (request.volumeCapability?.block ?? null) !== null;
