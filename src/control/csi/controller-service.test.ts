@@ -322,7 +322,7 @@ describe('Lists', () => {
     });
   });
 
-  test('Capacity is that of the pool that limits the replicas, on nodes that can be used', async () => {
+  test('Capacity is that of the pool that limits, on nodes that can be used', async () => {
     await withService(3, async (calls, fleet) => {
       const ask = (replicas: string, change: object = {}) =>
         calls.GetCapacity({

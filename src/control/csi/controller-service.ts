@@ -4,12 +4,7 @@ import type { Clock, Log } from '#host/mod.ts';
 import type { ControllerContext } from './controller-context.ts';
 import { createLists } from './controller-lists.ts';
 import { publishVolume, unpublishVolume } from './controller-publish.ts';
-import {
-  createSnapshot,
-  deleteSnapshot,
-  getSnapshot,
-  listSnapshots,
-} from './controller-snapshots.ts';
+import { createSnapshot, deleteSnapshot, listSnapshots } from './controller-snapshots.ts';
 import { createVolume, deleteVolume, expandVolume } from './controller-volumes.ts';
 import { lockService } from './locked.ts';
 import type { ControllerCalls, Service } from './messages.ts';
@@ -70,7 +65,6 @@ function createCalls(context: ControllerContext): Service<ControllerCalls> {
     ControllerExpandVolume: (request) => expandVolume(context, request),
     CreateSnapshot: (request) => createSnapshot(context, request),
     DeleteSnapshot: (request) => deleteSnapshot(context, request),
-    GetSnapshot: (request) => getSnapshot(context, request),
     ListSnapshots: (request) => listSnapshots(context, request),
   };
 }

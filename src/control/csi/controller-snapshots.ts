@@ -3,7 +3,7 @@ import type { Snapshot } from '#api/kinds/mod.ts';
 import { API_VERSION } from '#api/kinds/mod.ts';
 import { hasCode, HoldfastError } from '#api/mod.ts';
 import type { ControllerContext } from './controller-context.ts';
-import { demandSnapshot, demandVolume, findObject, saysOf } from './controller-context.ts';
+import { demandVolume, findObject, saysOf } from './controller-context.ts';
 import { ANNOTATION_NAME } from './controller-volumes.ts';
 import { demandId, demandName, invalid, paginate } from './demand.ts';
 import type { AnswerOf, ControllerCalls, RequestOf } from './messages.ts';
@@ -97,18 +97,6 @@ export async function deleteSnapshot(
     (snapshot) => saysOf(snapshot, ['Terminating'], 'The controller has not seen it yet'),
   );
   return {};
-}
-
-export async function getSnapshot(
-  context: ControllerContext,
-  request: RequestOf<ControllerCalls, 'GetSnapshot'>,
-): Promise<AnswerOf<ControllerCalls, 'GetSnapshot'>> {
-  const snapshot = await demandSnapshot(context, demandId('snapshot_id', request.snapshotId));
-  const view = viewSnapshot(snapshot);
-  if (view !== null) return { snapshot: view };
-  throw new HoldfastError('operation-pending', 'Snapshot is being taken', {
-    details: { name: request.snapshotId, remedy: 'Ask again in a moment' },
-  });
 }
 
 /** By id. A snapshot or volume that does not exist gives an empty list, as the standard says. */

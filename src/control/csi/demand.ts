@@ -18,7 +18,7 @@ export function invalid(field: string, value: unknown, remedy: string): Holdfast
 }
 
 export function demandName(field: string, value: string): string {
-  if (value === '') throw invalid(field, value, 'Give it');
+  demandGiven(field, value);
   if (new TextEncoder().encode(value).byteLength > NAME_BYTES_MAX || /\p{Cc}/u.test(value)) {
     throw invalid(field, value, `Use at most ${NAME_BYTES_MAX} bytes without control characters`);
   }
@@ -35,8 +35,14 @@ export function isId(value: string): boolean {
   return ID.test(value);
 }
 
-export function demandPath(field: string, value: string): string {
+/** Only looked up, never opened: whatever it is, it is there or not. */
+export function demandGiven(field: string, value: string): string {
   if (value === '') throw invalid(field, value, 'Give it');
+  return value;
+}
+
+export function demandPath(field: string, value: string): string {
+  demandGiven(field, value);
   const isClean =
     value.startsWith('/') &&
     !value.split('/').includes('..') &&

@@ -180,7 +180,6 @@ export interface ControllerCalls {
       readonly nextToken: string;
     }
   >;
-  GetSnapshot: Call<{ readonly snapshotId: string }, { readonly snapshot: CsiSnapshot }>;
   ControllerExpandVolume: Call<
     {
       readonly volumeId: string;

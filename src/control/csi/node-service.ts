@@ -14,7 +14,7 @@ import type { Disk } from '#host/mod.ts';
 import type { RpcClient } from '#rpc/mod.ts';
 import { TOPOLOGY_NODE } from './controller-volumes.ts';
 import type { Wish } from './demand.ts';
-import { demandCapability, demandId, demandPath, invalid, isId } from './demand.ts';
+import { demandCapability, demandGiven, demandId, demandPath, invalid, isId } from './demand.ts';
 import { lockService } from './locked.ts';
 import type { AnswerOf, NodeCalls, RequestOf, Service, VolumeCapability } from './messages.ts';
 import { readUsage, viewHealth } from './node-stats.ts';
@@ -158,7 +158,7 @@ async function stats(
   request: RequestOf<NodeCalls, 'NodeGetVolumeStats'>,
 ): Promise<AnswerOf<NodeCalls, 'NodeGetVolumeStats'>> {
   const volume = demandId('volume_id', request.volumeId) as VolumeId;
-  const path = demandPath('volume_path', request.volumePath);
+  const path = demandGiven('volume_path', request.volumePath);
   const report = await describe(options, volume);
   const { disk, published } = options;
   const device = deviceOf(report, '');
@@ -177,7 +177,7 @@ async function expand(
   request: RequestOf<NodeCalls, 'NodeExpandVolume'>,
 ): Promise<AnswerOf<NodeCalls, 'NodeExpandVolume'>> {
   const volume = demandId('volume_id', request.volumeId) as VolumeId;
-  demandPath('volume_path', request.volumePath);
+  demandGiven('volume_path', request.volumePath);
   const { status } = await describe(options, volume);
   const staged = options.mounts.list().find((entry) => entry.volume === volume);
   // A block device has its size already.

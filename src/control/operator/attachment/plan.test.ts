@@ -263,4 +263,22 @@ describe('planAttachment', () => {
     assert.deepEqual(plan.actions, []);
     assert.ok(plan.conditions.some((condition) => condition.reason === 'NoDevice'));
   });
+
+  test('A volume that nobody mounts is looked at again until its device is there', () => {
+    const attachment: Attachment = { nodeName: 'n1', frontends: ['fuse'] };
+    const look = (url: string, error: string): number => {
+      const served = {
+        ...report({}, ['fuse']),
+        frontends: [{ kind: 'fuse', url, error }],
+      } as const;
+      const plan = planAttachment(
+        seen({ volume: volume(attachment), attachments: [{ node: 'n1', report: served }] }),
+        CLUSTER,
+      );
+      return plan.requeueAfterMs ?? Infinity;
+    };
+    assert.ok(look('', '') < 1_000);
+    assert.ok(look('/dev/loop0', '') > 10_000);
+    assert.ok(look('', 'capability-missing: no /dev/fuse') > 10_000);
+  });
 });

@@ -180,7 +180,8 @@ function planAttached(
   const mounting = isServing ? planMount(seen, attachment, report) : notServing(seen, report);
   // Last: a filesystem that cannot grow online must not keep anything else from being done.
   const expansion = isServing && !isGrowing ? planExpansion(seen, status.sizeBytes) : null;
-  const isMoving = !isServing || mounting.isMoving || wanted.errand !== '' || isGrowing;
+  const isMoving =
+    !isServing || isStarting(report) || mounting.isMoving || wanted.errand !== '' || isGrowing;
   const isLevelling = status.members.some((member) => member.phase !== 'in-sync');
   return {
     actions: [...actions, ...mounting.actions, ...(expansion === null ? [] : [expansion])],
@@ -201,6 +202,11 @@ function planAttached(
     },
     requeueAfterMs: isMoving ? POLL_MOVING_MS : isLevelling ? 1_000 : POLL_STEADY_MS,
   };
+}
+
+/** Frontends start after the nexus serves, one after another. */
+function isStarting({ frontends }: AttachmentReport): boolean {
+  return frontends.some(({ url, error }) => url === '' && error === '');
 }
 
 /** A filesystem is told of the size once; one that was made on an empty volume knows it. */
