@@ -6,3 +6,4 @@ export * from './replica-values.ts';
 export * from './nexus-status.ts';
 export * from './engine-rpc.ts';
 export * from './controller-rpc.ts';
+export * from './provisioner.ts';

@@ -1,6 +1,5 @@
 /** What `npm start` adds to `up`: a class, a claim, served over NBD and mounted where possible. */
-import { PROVISIONER } from '#api/kinds/mod.ts';
-import { hasCode } from '#api/mod.ts';
+import { hasCode, PROVISIONER } from '#api/mod.ts';
 import { withCluster } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { attach, nbdUrl, waitForMount, waitForReady, waitForServing } from './mount-volume.ts';

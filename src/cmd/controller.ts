@@ -24,7 +24,8 @@ import {
 import type { ControllerInfo, NodeAccess } from '#control/operator/mod.ts';
 import { createControllerHandlers, createVoteHandlers, Operator } from '#control/operator/mod.ts';
 import type { Host } from '#host/mod.ts';
-import { ControllerService, createIdentityService } from '#control/csi/mod.ts';
+import { ControllerService } from '#control/csi/controller/mod.ts';
+import { createIdentityService } from '#control/csi/mod.ts';
 import { createNodeHost } from '#host/node/mod.ts';
 import { RpcClient, serveRpc } from '#rpc/mod.ts';
 import { parseArgs } from 'node:util';

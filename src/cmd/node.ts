@@ -1,7 +1,8 @@
 /** Role `node`: one per node; supervises the engine and mounts. It holds no data path. */
 import { NODE_CHECKS } from '#api/checks/mod.ts';
 import type { EngineMethods, Handlers, NodeMethods } from '#api/mod.ts';
-import { createIdentityService, createNodeService } from '#control/csi/mod.ts';
+import { createIdentityService } from '#control/csi/mod.ts';
+import { createNodeService } from '#control/csi/node/mod.ts';
 import { PublishedVolumes, VolumeMounts } from '#control/mounts/mod.ts';
 import { createNodeHost, NodeFuseMounts } from '#host/node/mod.ts';
 import type { Log } from '#host/mod.ts';

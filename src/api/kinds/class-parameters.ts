@@ -1,9 +1,8 @@
 import type { StorageClass } from './claim.ts';
 import { invalidObject } from './invalid-object.ts';
+import { PROVISIONER } from '../provisioner.ts';
 import { readQuantity } from '../units.ts';
 import { REPLICAS_MAX } from './volume.ts';
-
-export const PROVISIONER = 'csi.holdfast.dev';
 
 /** What a StorageClass decides about its volumes. */
 export interface ClassParameters {

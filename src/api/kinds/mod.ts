@@ -5,7 +5,7 @@
  * Objects are strict: an unknown field or a wrong type is `invalid-object` with path, value and
  * remedy. Names are checked here before any path or socket name is made from them.
  */
-export { chooseSegmentBytes, parseClassParameters, PROVISIONER } from './class-parameters.ts';
+export { chooseSegmentBytes, parseClassParameters } from './class-parameters.ts';
 export type { ClassParameters } from './class-parameters.ts';
 export type {
   Event,

@@ -1,4 +1,4 @@
-import { PROVISIONER } from '#api/kinds/mod.ts';
+import { PROVISIONER } from '#api/mod.ts';
 import type { IdentityCalls, Service } from './messages.ts';
 
 export interface IdentityOptions {

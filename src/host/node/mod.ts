@@ -38,5 +38,6 @@ export function createNodeHost(options: NodeHostOptions = {}): Host {
 }
 
 export { NodeFuseMounts, processStart } from './fuse-mounts.ts';
+export { fromNodeError } from './errno-error.ts';
 export type { DiskMode };
 export { isSocketLive } from './stale-socket.ts';

@@ -13,9 +13,8 @@ import {
   isConditionTrue,
   parseClassParameters,
   parseQuantity,
-  PROVISIONER,
 } from '#api/kinds/mod.ts';
-import { HoldfastError } from '#api/mod.ts';
+import { HoldfastError, PROVISIONER } from '#api/mod.ts';
 import type { Plan } from '../reconcile.ts';
 import {
   describeError,

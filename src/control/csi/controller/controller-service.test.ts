@@ -5,7 +5,7 @@ import { isConditionTrue } from '#api/kinds/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
 import type { ErrorCode } from '#api/mod.ts';
 import { Fleet } from '#control/operator/fleet.testkit.ts';
-import type { AnswerOf, ControllerCalls, RequestOf, VolumeCapability } from './messages.ts';
+import type { AnswerOf, ControllerCalls, RequestOf, VolumeCapability } from '../messages.ts';
 import { ControllerService } from './mod.ts';
 
 const GIB = 2 ** 30;

@@ -2,11 +2,11 @@
 import type { Snapshot } from '#api/kinds/mod.ts';
 import { API_VERSION } from '#api/kinds/mod.ts';
 import { hasCode, HoldfastError } from '#api/mod.ts';
-import type { ControllerContext } from './controller-context.ts';
-import { demandVolume, findObject, saysOf } from './controller-context.ts';
-import { ANNOTATION_NAME } from './controller-volumes.ts';
-import { demandId, demandName, invalid, paginate } from './demand.ts';
-import type { AnswerOf, ControllerCalls, RequestOf } from './messages.ts';
+import type { ControllerContext } from './context.ts';
+import { demandVolume, findObject, saysOf } from './context.ts';
+import { ANNOTATION_NAME } from './volumes.ts';
+import { demandId, demandName, invalid, paginate } from '../demand.ts';
+import type { AnswerOf, ControllerCalls, RequestOf } from '../messages.ts';
 import { snapshotIdOf } from './names.ts';
 import { viewSnapshot } from './volume-view.ts';
 

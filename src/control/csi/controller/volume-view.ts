@@ -1,7 +1,7 @@
 /** Volumes and snapshots as CSI shows them. */
 import type { Snapshot, Volume } from '#api/kinds/mod.ts';
 import { findCondition, parseQuantity, parseTime } from '#api/kinds/mod.ts';
-import type { CsiSnapshot, CsiVolume, CsiVolumeStatus, VolumeContentSource } from './messages.ts';
+import type { CsiSnapshot, CsiVolume, CsiVolumeStatus, VolumeContentSource } from '../messages.ts';
 
 export function sizeOf(volume: Volume): number {
   return parseQuantity('spec.size', volume.spec.size);

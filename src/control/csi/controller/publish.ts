@@ -4,11 +4,11 @@
  */
 import type { Volume } from '#api/kinds/mod.ts';
 import { hasCode, HoldfastError } from '#api/mod.ts';
-import type { ControllerContext } from './controller-context.ts';
-import { demandNode, demandVolume, findObject, saysOf } from './controller-context.ts';
-import { inUse } from './controller-volumes.ts';
-import { demandCapability, demandId } from './demand.ts';
-import type { AnswerOf, ControllerCalls, RequestOf, StringMap } from './messages.ts';
+import type { ControllerContext } from './context.ts';
+import { demandNode, demandVolume, findObject, saysOf } from './context.ts';
+import { inUse } from './volumes.ts';
+import { demandCapability, demandId } from '../demand.ts';
+import type { AnswerOf, ControllerCalls, RequestOf, StringMap } from '../messages.ts';
 
 const ATTEMPTS_MAX = 10;
 

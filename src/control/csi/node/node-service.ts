@@ -12,11 +12,11 @@ import { HoldfastError } from '#api/mod.ts';
 import type { PublishedVolumes, PublishSource, VolumeMounts } from '#control/mounts/mod.ts';
 import type { Disk } from '#host/mod.ts';
 import type { RpcClient } from '#rpc/mod.ts';
-import { TOPOLOGY_NODE } from './controller-volumes.ts';
-import type { Wish } from './demand.ts';
-import { demandCapability, demandGiven, demandId, demandPath, invalid, isId } from './demand.ts';
-import { lockService } from './locked.ts';
-import type { AnswerOf, NodeCalls, RequestOf, Service, VolumeCapability } from './messages.ts';
+import { TOPOLOGY_NODE } from '../topology.ts';
+import type { Wish } from '../demand.ts';
+import { demandCapability, demandGiven, demandId, demandPath, invalid, isId } from '../demand.ts';
+import { lockService } from '../locked.ts';
+import type { AnswerOf, NodeCalls, RequestOf, Service, VolumeCapability } from '../messages.ts';
 import { readUsage, viewHealth } from './node-stats.ts';
 
 export interface NodeServiceOptions {

@@ -10,16 +10,17 @@ import {
   parseQuantity,
 } from '#api/kinds/mod.ts';
 import { hasCode, HoldfastError } from '#api/mod.ts';
-import type { ControllerContext } from './controller-context.ts';
-import { demandSnapshot, demandVolume, findObject, saysOf } from './controller-context.ts';
-import { chooseSize, demandCapabilities, demandId, demandName, fits, invalid } from './demand.ts';
+import type { ControllerContext } from './context.ts';
+import { demandSnapshot, demandVolume, findObject, saysOf } from './context.ts';
+import { chooseSize, demandCapabilities, demandId, demandName, fits, invalid } from '../demand.ts';
 import type {
   AnswerOf,
   ControllerCalls,
   RequestOf,
   StringMap,
   VolumeContentSource,
-} from './messages.ts';
+} from '../messages.ts';
+import { TOPOLOGY_NODE } from '../topology.ts';
 import { volumeIdOf } from './names.ts';
 import { sizeOf, viewVolume } from './volume-view.ts';
 
@@ -97,8 +98,6 @@ function preferenceOf(request: CreateRequest): Pick<Volume['spec'], 'preferredNo
   );
   return nodes.length === 0 ? {} : { preferredNodes: [...new Set(nodes)].slice(0, 16) };
 }
-
-export const TOPOLOGY_NODE = 'topology.csi.holdfast.dev/node';
 
 interface Source {
   readonly spec: NonNullable<Volume['spec']['source']>;

@@ -1,13 +1,13 @@
 import type { KubeClient } from '#control/kube/mod.ts';
 import { ObjectWaiter } from '#control/kube/mod.ts';
 import type { Clock, Log } from '#host/mod.ts';
-import type { ControllerContext } from './controller-context.ts';
-import { createLists } from './controller-lists.ts';
-import { publishVolume, unpublishVolume } from './controller-publish.ts';
-import { createSnapshot, deleteSnapshot, listSnapshots } from './controller-snapshots.ts';
-import { createVolume, deleteVolume, expandVolume } from './controller-volumes.ts';
-import { lockService } from './locked.ts';
-import type { ControllerCalls, Service } from './messages.ts';
+import type { ControllerContext } from './context.ts';
+import { createLists } from './lists.ts';
+import { publishVolume, unpublishVolume } from './publish.ts';
+import { createSnapshot, deleteSnapshot, listSnapshots } from './snapshots.ts';
+import { createVolume, deleteVolume, expandVolume } from './volumes.ts';
+import { lockService } from '../locked.ts';
+import type { ControllerCalls, Service } from '../messages.ts';
 import { snapshotIdOf, volumeIdOf } from './names.ts';
 
 export interface ControllerServiceOptions {

@@ -1,6 +1,6 @@
 import type { NexusStatus } from '#api/mod.ts';
 import type { Disk } from '#host/mod.ts';
-import type { VolumeCondition, VolumeUsage } from './messages.ts';
+import type { VolumeCondition, VolumeUsage } from '../messages.ts';
 
 /** Of a mounted filesystem bytes and inodes, of a block device its size. */
 export async function readUsage(

@@ -2,11 +2,11 @@
 import type { DiskPool, StorageNode } from '#api/kinds/mod.ts';
 import { isConditionTrue, parseClassParameters } from '#api/kinds/mod.ts';
 import { hasCode } from '#api/mod.ts';
-import type { ControllerContext } from './controller-context.ts';
-import { demandVolume } from './controller-context.ts';
-import { TOPOLOGY_NODE } from './controller-volumes.ts';
-import { demandCapabilities, demandId, invalid, paginate, refusalOf } from './demand.ts';
-import type { AnswerOf, ControllerCalls, RequestOf, Service } from './messages.ts';
+import type { ControllerContext } from './context.ts';
+import { demandVolume } from './context.ts';
+import { TOPOLOGY_NODE } from '../topology.ts';
+import { demandCapabilities, demandId, invalid, paginate, refusalOf } from '../demand.ts';
+import type { AnswerOf, ControllerCalls, RequestOf, Service } from '../messages.ts';
 import { viewStatus, viewVolume } from './volume-view.ts';
 
 const CAPABILITIES = [

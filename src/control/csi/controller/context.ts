@@ -3,7 +3,7 @@ import { findCondition } from '#api/kinds/mod.ts';
 import { hasCode, HoldfastError } from '#api/mod.ts';
 import type { KubeClient, ObjectKey, ObjectWaiter } from '#control/kube/mod.ts';
 import type { Clock } from '#host/mod.ts';
-import { isId } from './demand.ts';
+import { isId } from '../demand.ts';
 
 /** What the calls of the controller service share. */
 export interface ControllerContext {
