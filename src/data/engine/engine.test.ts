@@ -40,7 +40,24 @@ class Machines {
   async #startNode(name: string): Promise<void> {
     const { host } = this;
     const engineAddress = `tcp:machine:${RPC_PORT + this.engines.length}`;
-    const engine = new Engine({
+    const engine = this.#createEngine(name);
+    await engine.start();
+    await serveRpc(host.net, engineAddress, engine.handlers, { ...host, checks: ENGINE_CHECKS });
+    await host.disk.makeDirectory(`/pool-${name}`);
+    const pool = parseId<PoolId>('pool', `pool-${name}`);
+    await engine.handlers['pool.ensure']({ pool, directory: `/pool-${name}`, create: true });
+    this.engines.push(engine);
+    this.places.push({
+      replica: parseId<ReplicaId>('replica', `r-${name}`),
+      node: parseId<NodeId>('node', name),
+      pool,
+      engine: engineAddress,
+    });
+  }
+
+  #createEngine(name: string): Engine {
+    const { host } = this;
+    return new Engine({
       host,
       node: parseId<NodeId>('node', name),
       cluster: CLUSTER,
@@ -56,18 +73,16 @@ class Machines {
       },
       onStop: () => undefined,
     });
+  }
+
+  /** The next process of the first node, after `between`. */
+  async restartFirst(between: () => Promise<void>): Promise<Engine> {
+    await this.first.stop();
+    await between();
+    const engine = this.#createEngine('n-1');
     await engine.start();
-    await serveRpc(host.net, engineAddress, engine.handlers, { ...host, checks: ENGINE_CHECKS });
-    await host.disk.makeDirectory(`/pool-${name}`);
-    const pool = parseId<PoolId>('pool', `pool-${name}`);
-    await engine.handlers['pool.ensure']({ pool, directory: `/pool-${name}`, create: true });
-    this.engines.push(engine);
-    this.places.push({
-      replica: parseId<ReplicaId>('replica', `r-${name}`),
-      node: parseId<NodeId>('node', name),
-      pool,
-      engine: engineAddress,
-    });
+    this.engines[0] = engine;
+    return engine;
   }
 
   get first(): Engine {
@@ -185,6 +200,27 @@ test('Engine lets the local replica be deleted once the volume goes on without i
     assert.equal(status.phase, 'serving');
     await first.handlers['volume.detach']({ volume: VOLUME });
   });
+});
+
+test('A pool that comes back under an attached volume brings its replica back', async () => {
+  const machines = new Machines();
+  await machines.world.finish(
+    (async () => {
+      await machines.start();
+      const { disk, clock } = machines.host;
+      // As on a machine that starts before its disk is mounted.
+      const engine = await machines.restartFirst(() => disk.rename('/pool-n-1', '/away'));
+      await engine.handlers['volume.attach'](machines.spec);
+      await clock.sleep(500);
+      const before = await engine.handlers['volume.describe']({ volume: VOLUME });
+      assert.notEqual(before.status.phase, 'serving');
+
+      await disk.rename('/away', '/pool-n-1');
+      const pool = parseId<PoolId>('pool', 'pool-n-1');
+      await engine.handlers['pool.ensure']({ pool, directory: '/pool-n-1', create: false });
+      await machines.untilServing(2);
+    })(),
+  );
 });
 
 test('Engine serves a volume whose thread died as it was changed last', async () => {

@@ -159,7 +159,7 @@ export class Engine {
 
   // --- replicas --------------------------------------------------------------------------------
 
-  /** Opens every replica that is neither open nor run by its volume. */
+  /** Opens every replica that is not open: here, or by the volume that runs it. */
   async #openReplicas(wanted: (replica: ReplicaId) => boolean = () => true): Promise<void> {
     for (const pool of this.#pools.opened()) {
       for (const { identity, directory, error } of await pool.listReplicas()) {
@@ -171,8 +171,13 @@ export class Engine {
 
   #openReplica(replica: ReplicaId, directory: string): Promise<void> {
     return this.#mutex.run(replica, async () => {
-      if (this.#replicas.find(replica) || this.#runnerOf(replica)) return;
+      if (this.#replicas.find(replica)) return;
       try {
+        const runner = this.#runnerOf(replica);
+        if (runner) {
+          await runner.call('volume.openReplica', { directory });
+          return;
+        }
         const found = await this.#pools.find(replica);
         if (found) this.#replicas.add(await found.pool.openReplica(replica), directory);
       } catch (error) {

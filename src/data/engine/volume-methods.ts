@@ -25,6 +25,8 @@ export type VolumeMethods = Pick<
   'volume.start': Call<{ readonly resume: boolean }, None>;
   'volume.report': Call<None, AttachmentReport>;
   'volume.replica': Call<None, ReplicaReport | null>;
+  /** Its pool came back; nothing when the local replica is open already. */
+  'volume.openReplica': Call<{ readonly directory: string }, None>;
   'volume.replicas': Call<{ readonly replicas: readonly ReplicaPlace[] }, None>;
   /** Orderly end: frontends, nexus (rule 15), local replica. */
   'volume.stop': Call<None, None>;

@@ -27,7 +27,7 @@ import { DEFAULT_NEXUS_POLICY, Nexus } from '#data/nexus/mod.ts';
 import { PeerConnector, type Replica } from '#data/replica/mod.ts';
 import { openFileReplica } from '#data/store/mod.ts';
 import type { Address, FuseMounts, Host } from '#host/mod.ts';
-import { Deferred, formatHex } from '#lib/mod.ts';
+import { Deferred, formatHex, KeyedMutex } from '#lib/mod.ts';
 import { RpcClient } from '#rpc/mod.ts';
 import { ControlVote } from './control-vote.ts';
 import { PeerAddresses } from './peer-addresses.ts';
@@ -69,6 +69,8 @@ export class VolumeService {
   readonly #frontendErrors = new Map<'nbd' | 'fuse', string>();
   #error: HoldfastError | null = null;
   #stopped = false;
+  #isListening = false;
+  readonly #mutex = new KeyedMutex();
   /** As it is now: replicas and size change while it is attached. */
   #spec: AttachSpec;
 
@@ -114,6 +116,10 @@ export class VolumeService {
     },
     'volume.report': () => Promise.resolve(this.#report()),
     'volume.replica': () => this.#replicaReport(),
+    'volume.openReplica': async ({ directory }) => {
+      await this.#openLocal(directory);
+      return {};
+    },
     'volume.replicas': ({ replicas }) => this.#setReplicas(replicas),
     'volume.createSnapshot': async ({ snapshot }) => {
       await this.#nexus.createSnapshot(snapshot);
@@ -179,13 +185,7 @@ export class VolumeService {
    * Opens the local replica, then the volume in the background; `volume.report` tells the progress.
    */
   async #start(resume: boolean): Promise<void> {
-    const { localDirectory, socketPrefix, spec } = this.#settings;
-    if (localDirectory !== null) {
-      await this.#replicas.listen({
-        kind: 'unix',
-        path: `${socketPrefix}.${spec.volume.slice(-12)}.peer`,
-      });
-    }
+    const { localDirectory } = this.#settings;
     const local = this.#localReplica();
     const remote = this.#settings.spec.replicas.flatMap(({ replica }) =>
       replica === local ? [] : [replica],
@@ -199,15 +199,28 @@ export class VolumeService {
   }
 
   /** A local replica that does not open is an absent member: the volume serves from the others. */
-  async #openLocal(directory: string): Promise<void> {
+  #openLocal(directory: string): Promise<void> {
     const { disk, rng, clock, log } = this.#host;
-    try {
-      const store = await openFileReplica({ disk, rng, clock, log, directory });
-      this.#replicas.add(store, directory);
-    } catch (error) {
-      if (!HoldfastError.is(error)) throw error;
-      log.error('Local replica did not open', { directory, error, details: error.details });
-    }
+    return this.#mutex.run('local replica', async () => {
+      if (this.#replicas.ids().length > 0) return;
+      try {
+        await this.#listen();
+        const store = await openFileReplica({ disk, rng, clock, log, directory });
+        this.#replicas.add(store, directory);
+      } catch (error) {
+        if (!HoldfastError.is(error)) throw error;
+        log.error('Local replica did not open', { directory, error, details: error.details });
+      }
+    });
+  }
+
+  /** Once, when there is a replica to be asked for. */
+  async #listen(): Promise<void> {
+    if (this.#isListening) return;
+    const { socketPrefix, spec } = this.#settings;
+    const path = `${socketPrefix}.${spec.volume.slice(-12)}.peer`;
+    await this.#replicas.listen({ kind: 'unix', path });
+    this.#isListening = true;
   }
 
   /** Throws `fenced` when another node was promised an epoch since this node served the volume. */
