@@ -95,6 +95,8 @@ export interface EngineMethods {
       readonly attachments: readonly AttachmentReport[];
     }
   >;
+  /** Whether it answers at all. */
+  'engine.ping': Call<Record<string, never>, Record<string, never>>;
   /** Opens (and, when `create`, first makes) a pool in a directory. */
   'pool.ensure': Call<
     { readonly pool: PoolId; readonly directory: string; readonly create: boolean },

@@ -8,6 +8,7 @@ import { createNodeHost, NodeFuseMounts } from '#host/node/mod.ts';
 import type { Log } from '#host/mod.ts';
 import { RpcClient, serveRpc } from '#rpc/mod.ts';
 import { serveCsi } from './csi-server.ts';
+import { HangWatch } from './hang-watch.ts';
 import { parseRoleOptions, type RoleOptions } from './role-options.ts';
 import { SupervisedProcess } from './supervised-process.ts';
 import { VERSION } from './version.ts';
@@ -63,7 +64,13 @@ export async function runNode(args: readonly string[]): Promise<void> {
     },
     host.log,
   );
+  const watch = new HangWatch({
+    clock: host.clock,
+    ask: (timeoutMs) => engineClient.call('engine.ping', {}, { timeoutMs }),
+    onHang: (silentMs) => engine.restart(`did not answer for ${silentMs / 1_000} s`),
+  });
   process.once('SIGTERM', () => {
+    watch.stop();
     void engine.stop(ENGINE_STOP_MS).then(() => process.exit(0));
   });
 }

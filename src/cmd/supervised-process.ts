@@ -92,6 +92,13 @@ export class SupervisedProcess {
     clearTimeout(timer);
   }
 
+  /** It does not answer any more: killed, and started again like one that ended by itself. */
+  restart(why: string): void {
+    if (this.#running === null || this.#stopping) return;
+    this.#options.onLine(`${this.name} ${why}: killed`);
+    signal(this.#running.pid, 'SIGKILL');
+  }
+
   kill(): void {
     this.#stopping = true;
     if (this.#running !== null) signal(this.#running.pid, 'SIGKILL');

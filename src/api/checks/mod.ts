@@ -101,6 +101,7 @@ const record = shape<MembershipRecord>({
 
 export const ENGINE_CHECKS: Checks<EngineMethods> = {
   'engine.describe': nothing,
+  'engine.ping': nothing,
   'pool.ensure': shape({ pool, directory: path, create: flag }),
   'replica.create': shape({
     pool,

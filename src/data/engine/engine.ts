@@ -92,6 +92,7 @@ export class Engine {
         [...this.#attached.keys()].map((volume) => this.#report(volume)),
       ),
     }),
+    'engine.ping': () => Promise.resolve({}),
     'pool.ensure': async ({ pool, directory, create }) => {
       const opened = await this.#pools.ensure(parseId('pool', pool), directory, create);
       if (opened) await this.#openReplicas();

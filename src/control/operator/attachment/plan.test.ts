@@ -281,4 +281,30 @@ describe('planAttachment', () => {
     assert.ok(look('/dev/loop0', '') > 10_000);
     assert.ok(look('', 'capability-missing: no /dev/fuse') > 10_000);
   });
+
+  test('A replica in sync that has no vote makes the volume unhealthy, by name', () => {
+    const look = (voters: readonly string[], formerVoters: readonly string[] | null) => {
+      const record = { voters, formerVoters } as unknown as NexusStatus['record'];
+      const members = ['v-1', 'v-2'].map((replica) => ({
+        replica,
+        phase: 'in-sync',
+        sinceMs: 0,
+        reason: '',
+        errorCode: '',
+        rebuild: null,
+      }));
+      const served = report({ record, members: members as unknown as NexusStatus['members'] });
+      const plan = planAttachment(
+        seen({ volume: volume(BOTH), attachments: [{ node: 'n1', report: served }] }),
+        CLUSTER,
+      );
+      return plan.conditions.find((condition) => condition.type === 'Healthy');
+    };
+    const found = look(['v-1'], null);
+    assert.equal(found?.reason, 'VoteMissing');
+    assert.match(found.message, /v-2 has no vote/);
+    assert.equal(look(['v-1', 'v-2', 'control-plane'], null)?.reason, 'AllInSync');
+    // On its way: the record still carries both sets.
+    assert.equal(look(['v-1'], ['v-1', 'v-2'])?.reason, 'AllInSync');
+  });
 });

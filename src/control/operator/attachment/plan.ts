@@ -5,7 +5,7 @@ import type {
   VolumeMemberStatus,
   VolumeStatus,
 } from '#api/kinds/mod.ts';
-import { isConditionTrue } from '#api/kinds/mod.ts';
+import { isConditionTrue, parseTime } from '#api/kinds/mod.ts';
 import type {
   AttachSpec,
   AttachmentReport,
@@ -23,6 +23,7 @@ import { isDeleting, POLL_MOVING_MS, POLL_STEADY_MS } from '../reconcile.ts';
 import { segmentBytesOf } from '../volume/plan.ts';
 import type { AttachmentObservation } from './observe.ts';
 import { wantedBytes } from './observe.ts';
+import { votelessReplicas } from './voteless.ts';
 
 export type AttachmentAction =
   | { readonly type: 'attach'; readonly node: string; readonly spec: AttachSpec }
@@ -70,7 +71,7 @@ export function planAttachment(seen: AttachmentObservation, cluster: ClusterId):
   const view = seen.views.get(nodeName);
   if (view?.engine === null || view === undefined) {
     const code = view?.engineError?.code ?? 'refused';
-    const message = `The engine of ${nodeName} does not answer (${code}). Its node process restarts it and it serves again by itself`;
+    const message = `The engine of ${nodeName} does not answer (${code}). Its node process restarts it (one that hangs, within a minute) and it serves again by itself`;
     return waiting(seen, 'EngineSilent', message, 1_000);
   }
   const found = seen.attachments.find((entry) => entry.node === nodeName);
@@ -185,7 +186,7 @@ function planAttached(
   const isLevelling = status.members.some((member) => member.phase !== 'in-sync');
   return {
     actions: [...actions, ...mounting.actions, ...(expansion === null ? [] : [expansion])],
-    conditions: [attached(node, report), healthy(report), ...mounting.conditions],
+    conditions: [attached(node, report), healthy(report, seen.now), ...mounting.conditions],
     dropConditions: ['FilesystemGrown', ...(attachment.mountPath === undefined ? ['Mounted'] : [])],
     status: {
       ...(isServing ? { sizeBytes: status.sizeBytes } : {}),
@@ -333,7 +334,7 @@ function attached(node: string, report: AttachmentReport): ConditionDraft {
   };
 }
 
-function healthy(report: AttachmentReport): ConditionDraft {
+function healthy(report: AttachmentReport, now: string): ConditionDraft {
   const { members, phase } = report.status;
   const inSync = members.filter((member) => member.phase === 'in-sync').length;
   const type = 'Healthy';
@@ -341,7 +342,12 @@ function healthy(report: AttachmentReport): ConditionDraft {
     return { type, status: 'Unknown', reason: 'NotServing', message: `The volume is ${phase}` };
   }
   const message = `${inSync} of ${members.length} replicas are in sync`;
-  if (inSync === members.length) return { type, status: 'True', reason: 'AllInSync', message };
+  if (inSync === members.length) {
+    const voteless = votelessReplicas(report.status, parseTime(now));
+    if (voteless.length === 0) return { type, status: 'True', reason: 'AllInSync', message };
+    const why = `${voteless.join(', ')} has no vote: an older copy of it was put back`;
+    return { type, status: 'False', reason: 'VoteMissing', message: `${message}; ${why}` };
+  }
   const others = members
     .filter((member) => member.phase !== 'in-sync')
     .map(

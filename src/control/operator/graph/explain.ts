@@ -25,6 +25,7 @@ import {
   type ObjectName,
 } from '#api/mod.ts';
 import type { FoundAttachment } from '../cluster-observer.ts';
+import { votelessReplicas } from '../attachment/voteless.ts';
 import { findAttachments } from '../cluster-observer.ts';
 import type { OperatorContext } from '../reconcile.ts';
 import { findObject, isDeleting, MOVING_REASONS } from '../reconcile.ts';
@@ -84,7 +85,9 @@ async function chainOf(context: OperatorContext, object: AnyObject): Promise<Exp
         (entry) => entry.replica === object.metadata.name,
       );
       return [
-        ...(member === undefined ? [] : [memberLink(volume, member)]),
+        ...(serving === undefined || member === undefined
+          ? []
+          : [memberLink(context, volume, serving, member)]),
         ...(await replicaChain(context, object)),
       ];
     }
@@ -133,7 +136,8 @@ async function volumeChain(context: OperatorContext, volume: Volume): Promise<Ex
   const found = await findServing(context, volume);
   if (found !== undefined) {
     links.push(nexusLink(found));
-    links.push(...found.report.status.members.map((member) => memberLink(volume, member)));
+    const { members } = found.report.status;
+    links.push(...members.map((member) => memberLink(context, volume, found, member)));
   }
   for (const entry of volume.spec.placement ?? []) {
     const replica = await findObject(context, 'Replica', { name: entry.replicaName });
@@ -158,8 +162,15 @@ function nexusLink({ node, report }: FoundAttachment): ExplainLink {
   };
 }
 
-function memberLink(volume: Volume | undefined, member: MemberStatus): ExplainLink {
+function memberLink(
+  context: OperatorContext,
+  volume: Volume | undefined,
+  { report }: FoundAttachment,
+  member: MemberStatus,
+): ExplainLink {
   const { rebuild } = member;
+  const voteless = votelessReplicas(report.status, context.clock.wallMs());
+  const isVoteless = voteless.includes(member.replica);
   const parts: string[] = [member.phase];
   if (rebuild !== null) {
     const percent =
@@ -171,17 +182,25 @@ function memberLink(volume: Volume | undefined, member: MemberStatus): ExplainLi
   }
   if (member.reason !== '') parts.push(member.reason);
   if (member.errorCode !== '') parts.push(member.errorCode);
+  if (isVoteless) parts.push('it has no vote, because an older copy of it was put back');
   // The nexus counts on a clock of its own: the time is when the controller saw it first.
   const seen = volume?.status?.members?.find((entry) => entry.replicaName === member.replica);
   const since = seen?.phase === member.phase ? seen.sinceTime : '';
   return {
     kind: 'member',
     name: member.replica,
-    state: member.phase === 'in-sync' ? 'ok' : member.phase === 'joining' ? 'moving' : 'failed',
+    state: isVoteless ? 'failed' : MEMBER_STATES[member.phase],
     message: parts.join(': '),
     since,
   };
 }
+
+const MEMBER_STATES: Readonly<Record<MemberStatus['phase'], ExplainLink['state']>> = {
+  'in-sync': 'ok',
+  joining: 'moving',
+  absent: 'failed',
+  leaving: 'failed',
+};
 
 async function replicaChain(context: OperatorContext, replica: Replica): Promise<ExplainLink[]> {
   const pool = await findObject(context, 'DiskPool', { name: replica.spec.poolName });

@@ -110,11 +110,17 @@ const ADVICE: readonly Advice[] = [
   {
     kinds: ['replica'],
     sign: /ReplicaMissing|ReplicaFailed|StoreForeign/,
-    next: 'The volume serves from the others; nothing is deleted by itself',
+    next: 'Opened again when its pool is; the volume goes on with the others, where they are a majority',
     remedies: [
       'Bring its files back, or let another one be made: holdfast delete replica NAME',
       'Rebuild it from the others: holdfast volume rebuild VOLUME --replica NAME --full',
     ],
+  },
+  {
+    kinds: ['member'],
+    sign: /no vote/,
+    next: 'It serves; but alone, without the others, it could not decide that it is current',
+    remedies: ['Have one with a vote made in its place: holdfast delete replica NAME'],
   },
   {
     kinds: ['member'],

@@ -55,7 +55,7 @@ function engineCondition({ view }: NodeObservation): ConditionDraft {
     type: 'Ready',
     status: 'False',
     reason: error.code === 'wrong-identity' ? 'WrongIdentity' : 'EngineSilent',
-    message: `The engine does not answer: ${error.code}: ${error.message}. Its node process restarts it; what it holds comes back with it`,
+    message: `The engine does not answer: ${error.code}: ${error.message}. Its node process restarts it (one that hangs, within a minute); what it holds comes back with it`,
   };
 }
 

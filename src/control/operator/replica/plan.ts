@@ -86,7 +86,7 @@ function planReported(seen: ReplicaObservation, actions: ReplicaAction[]): Repli
     conditions.push(notReady('StoreForeign', message));
   } else if (report.error !== '' || report.state === null) {
     const code = report.errorCode === '' ? 'replica-failed' : report.errorCode;
-    const message = `${code}: ${report.error === '' ? 'the replica is not open' : report.error}. The volume serves from the others; \`holdfast explain replica ${replica.metadata.name}\` says what to do`;
+    const message = `${code}: ${report.error === '' ? 'the replica is not open' : report.error}. The volume goes on with the others, where they are a majority`;
     conditions.push(notReady('ReplicaFailed', message));
   } else {
     const message = `Open in ${report.directory}`;
