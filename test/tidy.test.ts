@@ -271,12 +271,13 @@ const RULES: Readonly<
       {
         'README.md':
           '# H\n`default/demo` `npm start` `src/lib/` `lib/a.ts` `a.ts` `src/**/*.ts` `/proc/x`\n' +
-          '```\n`src/gone.ts`\n```\n',
+          '```\n`src/gone.ts`\n```\n[file](src/lib/a.ts#x) [site](https://a.b/c.md) [here](#h)\n',
         'src/lib/a.ts': '',
       },
     ],
     fails: [
       { planted: { 'README.md': '# H\nSee `docs/gone.md`.\n' }, says: 'docs/gone.md' },
+      { planted: { 'README.md': '# H\n[page](docs/gone.md#a)\n' }, says: 'docs/gone.md' },
       { planted: { 'ARCHITECTURE.md': '# A\n`data/gone`\n' }, says: 'data/gone' },
       { planted: { 'ARCHITECTURE.md': '# A\n`src/gone/`\n' }, says: 'src/gone/' },
       { planted: { 'CONTRIBUTING.md': '# C\n`gone.cjs`\n' }, says: 'gone.cjs' },

@@ -16,7 +16,7 @@ const TOP_LEVEL = /^(?:src|test|docs|scripts|deploy|console|bin|\.ci)(?:\/|$)/;
 const IN_SOURCE = /^(?:lib|host|api|rpc|data|control|cli|cmd)(?:\/|$)/;
 const FILE = /^[\w./*-]+\.(?:ts|md|json|cjs|sh|yaml|yml)$/;
 
-/** Every path in backticks, outside fenced blocks, that README, ARCHITECTURE, CONTRIBUTING name. */
+/** Every path, in backticks or a link, outside fenced blocks, that the pages above name. */
 export function checkDocumentPaths(tree: Tree): Finding[] {
   const findings: Finding[] = [];
   const known = withFolders(tree);
@@ -30,6 +30,12 @@ export function checkDocumentPaths(tree: Tree): Finding[] {
         const candidates = placesOf(named);
         if (candidates.length === 0 || candidates.some((place) => exists(known, place))) continue;
         findings.push({ path: page, line: index + 1, message: `${named} does not exist` });
+      }
+      for (const match of line.matchAll(/\]\(([^)\s#]+)/g)) {
+        const linked = match[1] ?? '';
+        const place = linked.replace(/^\.\//, '').replace(/\/$/, '');
+        if (/^[a-z]+:/.test(linked) || known.includes(place)) continue;
+        findings.push({ path: page, line: index + 1, message: `${linked} does not exist` });
       }
     });
   }
