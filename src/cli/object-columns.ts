@@ -137,6 +137,14 @@ export const COLUMNS: Readonly<Record<KindName, readonly Column[]>> = {
     ),
     AGE,
   ],
+  Mount: [
+    NAME,
+    { head: 'STATE', cell: (object) => stateOf(object) },
+    column('Mount', 'CLAIM', (mount) => mount.spec.claimName),
+    column('Mount', 'NODE', (mount) => mount.spec.nodeName),
+    column('Mount', 'PATH', (mount) => mount.spec.path),
+    AGE,
+  ],
   DiskPool: [
     NAME,
     { head: 'STATE', cell: (object) => stateOf(object) },

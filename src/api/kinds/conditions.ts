@@ -1,16 +1,25 @@
 /**
  * Conditions as the Kubernetes API conventions have them: a map by type, reason always, no phase.
  */
+import { z } from 'zod';
+import type { Frozen } from './object-meta.ts';
 
-export interface Condition {
-  readonly type: string;
-  readonly status: 'True' | 'False' | 'Unknown';
-  /** CamelCase, few different values. */
-  readonly reason: string;
-  readonly message: string;
-  readonly observedGeneration?: number | undefined;
-  readonly lastTransitionTime: string;
-}
+const condition = z.strictObject({
+  type: z.string().max(316).describe('What this is about.'),
+  status: z.enum(['True', 'False', 'Unknown']).describe('Whether it is so.'),
+  reason: z.string().min(1).max(1024).describe('Why, in CamelCase: one of few different values.'),
+  message: z.string().max(32_768).describe('Why, for people.'),
+  observedGeneration: z.int().optional().describe('The generation that this was said of.'),
+  lastTransitionTime: z.iso.datetime().describe('When the status last changed.'),
+});
+
+export const conditions = z.array(condition).meta({
+  description: 'What is so about the object, each with its reason.',
+  'x-kubernetes-list-type': 'map',
+  'x-kubernetes-list-map-keys': ['type'],
+});
+
+export type Condition = Frozen<z.infer<typeof condition>>;
 
 /** What a reconciler decides; the time of the transition is kept by `setCondition`. */
 export type ConditionDraft = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;

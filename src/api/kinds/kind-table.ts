@@ -6,6 +6,8 @@ import type { Event, PersistentVolumeClaim, StorageClass } from './claim.ts';
 import { PROVISIONER } from '../provisioner.ts';
 import { parseClassParameters } from './class-parameters.ts';
 import { describeIssue, invalidObject, refuseStructure } from './invalid-object.ts';
+import { mountSpec } from './mount.ts';
+import type { Mount } from './mount.ts';
 import { nodeSpec, poolSpec } from './node.ts';
 import type { DiskPool, StorageNode } from './node.ts';
 import { labelName, metaSchema, subdomainName } from './object-meta.ts';
@@ -22,6 +24,7 @@ export interface KindTable {
   readonly Volume: Volume;
   readonly Replica: Replica;
   readonly Snapshot: Snapshot;
+  readonly Mount: Mount;
   readonly PersistentVolumeClaim: PersistentVolumeClaim;
   readonly StorageClass: StorageClass;
   readonly Event: Event;
@@ -42,11 +45,11 @@ export interface KindInfo {
 
 const status = z.looseObject({}).nullable().optional();
 
-function ownKind<Spec extends z.ZodType>(kind: KindName, spec: Spec): z.ZodType {
+function ownKind(kind: KindName, spec: z.ZodType, isNamespaced = false): z.ZodType {
   return z.strictObject({
     apiVersion: z.literal(API_VERSION),
     kind: z.literal(kind),
-    metadata: metaSchema(labelName, false),
+    metadata: metaSchema(labelName, isNamespaced),
     spec,
     status,
   });
@@ -109,6 +112,14 @@ export const KINDS: Readonly<Record<KindName, KindInfo>> = {
     shortNames: ['hfsnap', 'snap', 'snaps'],
     isNamespaced: false,
     schema: ownKind('Snapshot', snapshotSpec),
+  },
+  Mount: {
+    kind: 'Mount',
+    apiVersion: API_VERSION,
+    plural: 'mounts',
+    shortNames: ['hfmnt', 'mnt'],
+    isNamespaced: true,
+    schema: ownKind('Mount', mountSpec, true),
   },
   DiskPool: {
     kind: 'DiskPool',

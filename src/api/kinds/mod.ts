@@ -17,6 +17,7 @@ export type {
 } from './claim.ts';
 export { findCondition, isConditionTrue, setCondition } from './conditions.ts';
 export type { Condition, ConditionDraft } from './conditions.ts';
+export { FIXED_FIELDS, GROWING_FIELDS } from './fixed-fields.ts';
 export { invalidObject } from './invalid-object.ts';
 export {
   API_VERSION,
@@ -28,6 +29,7 @@ export {
   parseObject,
 } from './kind-table.ts';
 export type { AnyObject, KindInfo, KindName, KindTable, ObjectOf } from './kind-table.ts';
+export type { Mount, MountSpec, MountStatus } from './mount.ts';
 export type { DiskPool, DiskPoolStatus, StorageNode, StorageNodeStatus } from './node.ts';
 export type { ObjectMeta, OwnerReference } from './object-meta.ts';
 export { REPLICAS_MAX } from './volume.ts';

@@ -1,40 +1,51 @@
 /** StorageNode and DiskPool: where replicas can live. */
 import { z } from 'zod';
-import type { ObjectMeta } from './object-meta.ts';
 import { absolutePath, labelName } from './object-meta.ts';
-import type { CommonStatus } from './volume.ts';
+import type { Frozen, ObjectMeta } from './object-meta.ts';
+import { commonStatus } from './volume.ts';
 
 export const nodeSpec = z.strictObject({
-  /** Cordoned: what is here stays, nothing new is placed. */
-  unschedulable: z.boolean().optional(),
+  unschedulable: z
+    .boolean()
+    .optional()
+    .describe('Cordoned: what is here stays, nothing new is placed.'),
+});
+
+export const nodeStatus = z.strictObject({
+  ...commonStatus,
+  enginePid: z.int().optional().describe('Process of the engine.'),
+  engineRestarts: z.int().optional().describe('How often the engine was started again.'),
+  version: z.string().optional().describe('Version of Holdfast on the node.'),
+  missing: z.array(z.string()).optional().describe('What the machine lacks for mounting.'),
 });
 
 export const poolSpec = z.strictObject({
-  nodeName: labelName,
-  directory: absolutePath,
-  unschedulable: z.boolean().optional(),
+  nodeName: labelName.describe('Name of the StorageNode.'),
+  directory: absolutePath.describe('Where on the node the pool keeps its replicas.'),
+  unschedulable: z
+    .boolean()
+    .optional()
+    .describe('Cordoned: what is here stays, nothing new is placed.'),
+});
+
+export const poolStatus = z.strictObject({
+  ...commonStatus,
+  capacityBytes: z.int().optional().describe('Size of the filesystem of the pool.'),
+  freeBytes: z
+    .int()
+    .optional()
+    .describe('Free space, rounded down to 16 MiB: it does not change with every write.'),
+  filesystem: z.string().optional().describe('Type of the filesystem.'),
+  deviceName: z.string().optional().describe('Disk or device of the filesystem.'),
+  deviceSerial: z.string().optional().describe('Serial number of the disk.'),
+  replicas: z.int().optional().describe('How many replicas the pool holds.'),
 });
 
 export type StorageNodeSpec = z.infer<typeof nodeSpec>;
 export type DiskPoolSpec = z.infer<typeof poolSpec>;
 
-export interface StorageNodeStatus extends CommonStatus {
-  readonly enginePid?: number | undefined;
-  readonly engineRestarts?: number | undefined;
-  readonly version?: string | undefined;
-  /** What the machine lacks for mounting. */
-  readonly missing?: readonly string[] | undefined;
-}
-
-export interface DiskPoolStatus extends CommonStatus {
-  readonly capacityBytes?: number | undefined;
-  /** Rounded down to 16 MiB, so that it does not change with every write. */
-  readonly freeBytes?: number | undefined;
-  readonly filesystem?: string | undefined;
-  readonly deviceName?: string | undefined;
-  readonly deviceSerial?: string | undefined;
-  readonly replicas?: number | undefined;
-}
+export type StorageNodeStatus = Frozen<z.infer<typeof nodeStatus>>;
+export type DiskPoolStatus = Frozen<z.infer<typeof poolStatus>>;
 
 export interface StorageNode {
   readonly apiVersion: string;

@@ -1,9 +1,10 @@
 /** Volume, Replica and Snapshot: what the controller makes of claims. Cluster-scoped, like a PV. */
 import { z } from 'zod';
 import type { MembershipRecord } from '../membership.ts';
+import { conditions } from './conditions.ts';
 import type { Condition } from './conditions.ts';
 import { absolutePath, labelName, segmentSize, subdomainName, volumeSize } from './object-meta.ts';
-import type { ObjectMeta } from './object-meta.ts';
+import type { Frozen, ObjectMeta } from './object-meta.ts';
 
 export const REPLICAS_MAX = 16;
 
@@ -13,60 +14,208 @@ export const onQuorumLoss = z.enum(['suspend', 'error']);
 export const fsType = z.enum(['ext4', 'xfs']);
 export const frontendKind = z.enum(['nbd', 'fuse']);
 
-/** A replica's place, decided once by the scheduler and kept. */
-const placement = z.strictObject({
-  replicaName: labelName,
-  poolName: labelName,
-  nodeName: labelName,
-  /** One of the replicas the volume began with; false for one that joined later. */
-  founder: z.boolean(),
-  /** Founder of a clone: born from this snapshot of that replica. */
-  cloneOf: z.strictObject({ replicaName: labelName, snapshotName: labelName }).optional(),
-});
+const cloneOf = z
+  .strictObject({
+    replicaName: labelName.describe('The replica that it begins from.'),
+    snapshotName: labelName.describe('The snapshot of that replica.'),
+  })
+  .describe('Founder of a clone: born from this snapshot of that replica.');
 
-const attachment = z.strictObject({
-  nodeName: labelName,
-  frontends: z.array(frontendKind).max(2),
-  /** Where the node mounts it; needs the fuse frontend. */
-  mountPath: absolutePath.optional(),
-  fsType: fsType.optional(),
-  readOnly: z.boolean().optional(),
-});
+const placement = z
+  .strictObject({
+    replicaName: labelName.describe('Name of the Replica.'),
+    poolName: labelName.describe('Name of its DiskPool.'),
+    nodeName: labelName.describe('Name of its StorageNode.'),
+    founder: z
+      .boolean()
+      .describe('One of the replicas the volume began with; false for one that joined later.'),
+    cloneOf: cloneOf.optional(),
+  })
+  .describe("A replica's place, decided once by the scheduler and kept.");
+
+const attachment = z
+  .strictObject({
+    nodeName: labelName.describe('Name of the StorageNode.'),
+    frontends: z.array(frontendKind).max(2).describe('How the node serves it.'),
+    mountPath: absolutePath
+      .optional()
+      .describe('Where the node mounts it; needs the fuse frontend.'),
+    fsType: fsType.optional().describe('Filesystem that is made on an empty volume.'),
+    readOnly: z.boolean().optional().describe('Nobody writes.'),
+  })
+  .describe('The node that uses the volume.');
+
+const claimName = {
+  namespace: labelName.describe('Namespace of the claim.'),
+  name: subdomainName.describe('Name of the claim.'),
+};
 
 export const volumeSpec = z.strictObject({
-  size: volumeSize,
-  segmentSize: segmentSize.optional(),
-  replicas: replicaCount,
-  isolation: isolation.optional(),
-  onQuorumLoss: onQuorumLoss.optional(),
-  fsType: fsType.optional(),
+  size: volumeSize.describe('Size of the volume, such as 10Gi. It can grow.'),
+  segmentSize: segmentSize.optional().describe('Unit of rebuild; chosen by size when absent.'),
+  replicas: replicaCount.describe('How many copies there are.'),
+  isolation: isolation
+    .optional()
+    .meta({ default: 'thread' })
+    .describe('Whether the volume has a thread of its own.'),
+  onQuorumLoss: onQuorumLoss
+    .optional()
+    .meta({ default: 'suspend' })
+    .describe('What requests get while too few copies are reached.'),
+  fsType: fsType.optional().describe('Filesystem that is made on the empty volume.'),
   claimRef: z
-    .strictObject({ namespace: labelName, name: subdomainName, uid: z.string().optional() })
-    .optional(),
-  /** Born from a snapshot; the controller makes the snapshot first when a volume is named. */
+    .strictObject({
+      ...claimName,
+      uid: z.string().max(63).optional().describe('UID of the claim.'),
+    })
+    .optional()
+    .describe('The claim that the volume belongs to.'),
   source: z
     .union([z.strictObject({ snapshotName: labelName }), z.strictObject({ volumeName: labelName })])
-    .optional(),
-  /** Best places first: where the consumer runs. A wish, not a condition. */
-  preferredNodes: z.array(labelName).max(REPLICAS_MAX).optional(),
-  placement: z.array(placement).max(REPLICAS_MAX).optional(),
-  attachment: attachment.nullable().optional(),
+    .optional()
+    .meta({
+      description:
+        'Born from a snapshot; the controller makes the snapshot first when a volume is named.',
+      oneOfFields: {
+        snapshotName: 'Name of the Snapshot.',
+        volumeName: 'Name of the Volume.',
+      },
+    }),
+  preferredNodes: z
+    .array(labelName)
+    .max(REPLICAS_MAX)
+    .optional()
+    .describe('Best places first: where the consumer runs. A wish, not a condition.'),
+  placement: z
+    .array(placement)
+    .max(REPLICAS_MAX)
+    .optional()
+    .describe('Where the replicas are; filled in by the controller.'),
+  attachment: attachment.nullable().optional().describe('The node that uses the volume.'),
 });
 
 export const replicaSpec = z.strictObject({
-  volumeName: labelName,
-  nodeName: labelName,
-  poolName: labelName,
-  size: volumeSize,
-  segmentSize: segmentSize,
-  /** All replicas the volume began with, when this is one of them. */
-  founders: z.array(labelName).optional(),
-  cloneOf: z.strictObject({ replicaName: labelName, snapshotName: labelName }).optional(),
+  volumeName: labelName.describe('Name of the Volume.'),
+  nodeName: labelName.describe('Name of the StorageNode.'),
+  poolName: labelName.describe('Name of the DiskPool.'),
+  size: volumeSize.describe('Size of the volume.'),
+  segmentSize: segmentSize.describe('Unit of rebuild.'),
+  founders: z
+    .array(labelName)
+    .max(REPLICAS_MAX)
+    .optional()
+    .describe('All replicas the volume began with, when this is one of them.'),
+  cloneOf: cloneOf.optional(),
 });
 
 export const snapshotSpec = z.strictObject({
-  volumeName: labelName,
-  claimRef: z.strictObject({ namespace: labelName, name: subdomainName }).optional(),
+  volumeName: labelName.describe('Name of the Volume.'),
+  claimRef: z.strictObject(claimName).optional().describe('The claim that the volume belonged to.'),
+});
+
+const pendingAction = z
+  .strictObject({
+    action: z.string().describe('What is being done.'),
+    target: z.string().describe('To what.'),
+    startTime: z.string().describe('Since when.'),
+  })
+  .describe('An external action, written down before it is tried.');
+
+export const commonStatus = {
+  observedGeneration: z.int().optional().describe('The generation that this status is of.'),
+  conditions: conditions.optional(),
+  pendingAction: pendingAction.nullable().optional(),
+};
+
+const memberStatus = z.strictObject({
+  replicaName: z.string().describe('Name of the Replica.'),
+  phase: z.enum(['absent', 'joining', 'in-sync', 'leaving']).describe('Where it is.'),
+  reason: z.string().describe('Why it is there, for people.'),
+  errorCode: z.string().describe('The error that put it there; empty for none.'),
+  sinceTime: z.string().describe('When the controller first saw it in this phase.'),
+  rebuildPercent: z.int().optional().describe('Whole percent of a rebuild under way.'),
+});
+
+const attachmentStatus = z
+  .strictObject({
+    nodeName: z.string().describe('Name of the StorageNode.'),
+    phase: z.string().describe('Where attaching is.'),
+    reason: z.string().describe('Why, for people.'),
+    epoch: z.int().describe('Ownership number of the writer.'),
+    frontends: z
+      .array(
+        z.strictObject({
+          kind: frontendKind.describe('Protocol.'),
+          url: z.string().describe('Where it is served.'),
+          error: z.string().describe('Why it is not served; empty when it is.'),
+        }),
+      )
+      .describe('How the node serves it.'),
+    devicePath: z.string().describe('Device on the node.'),
+    mountPath: z.string().describe('Where it is mounted.'),
+  })
+  .describe('What became of the attachment.');
+
+const position = {
+  epoch: z.int().describe('Epoch of the position.'),
+  seq: z.int().describe('Number of the record in its epoch.'),
+};
+
+const record = z
+  .strictObject({
+    ...position,
+    members: z
+      .array(z.strictObject({ replica: z.string(), incarnation: z.string() }))
+      .describe('The in-sync set.'),
+    voters: z.array(z.string()).describe('The voters.'),
+    formerVoters: z.array(z.string()).nullable().describe('The voters before a change.'),
+    closed: z.boolean().describe('The last writer left in order.'),
+    loss: z.int().describe('Epoch of the last opening without a complete member.'),
+    floor: z.strictObject(position).describe('What every in-sync member holds.'),
+    held: z
+      .array(z.strictObject({ voter: z.string(), ...position }))
+      .describe('What each voter holds.'),
+  })
+  .describe('The membership record that the control plane holds.');
+
+const vote = z
+  .strictObject({
+    promised: z.int().describe('The epoch that was promised.'),
+    promisedTo: z.string().describe('The nexus that it was promised to.'),
+    // Names inside are ids, checked where they are decoded.
+    record: (record as unknown as z.ZodType<MembershipRecord>).nullable(),
+  })
+  .describe("The control plane's vote: changed only by compare-and-swap.");
+
+export const volumeStatus = z.strictObject({
+  ...commonStatus,
+  sizeBytes: z.int().optional().describe('Size that is served.'),
+  filesystemBytes: z
+    .int()
+    .optional()
+    .describe('The size that the mounted filesystem was last told of.'),
+  members: z.array(memberStatus).optional().describe('The replicas, as the nexus sees them.'),
+  attachment: attachmentStatus.nullable().optional(),
+  vote: vote.optional(),
+});
+
+export const replicaStatus = z.strictObject({
+  ...commonStatus,
+  directory: z.string().optional().describe('Where on the node it is kept.'),
+  sizeBytes: z.int().optional().describe('Size of the volume.'),
+  dataBytes: z.int().optional().describe('Space that the data takes.'),
+  incarnation: z.string().optional().describe('Changes when accepted writes may be lost.'),
+  snapshots: z.array(z.string()).optional().describe('Snapshots that it holds.'),
+});
+
+export const snapshotStatus = z.strictObject({
+  ...commonStatus,
+  readyToUse: z.boolean().optional().describe('Volumes can be made from it.'),
+  creationTime: z.string().optional().describe('The point in time that it holds.'),
+  sizeBytes: z.int().optional().describe('Size of the volume at that time.'),
+  epoch: z.int().optional().describe('Epoch in which it was made.'),
+  generation: z.int().optional().describe('Flush round at which it was made.'),
+  replicas: z.array(z.string()).optional().describe('Replicas that hold it complete.'),
 });
 
 export type VolumeSpec = z.infer<typeof volumeSpec>;
@@ -75,12 +224,7 @@ export type VolumeAttachmentSpec = z.infer<typeof attachment>;
 export type ReplicaSpec = z.infer<typeof replicaSpec>;
 export type SnapshotSpec = z.infer<typeof snapshotSpec>;
 
-/** An external action, written down before it is tried. */
-export interface PendingAction {
-  readonly action: string;
-  readonly target: string;
-  readonly startTime: string;
-}
+export type PendingAction = Frozen<z.infer<typeof pendingAction>>;
 
 export interface CommonStatus {
   readonly observedGeneration?: number | undefined;
@@ -88,64 +232,13 @@ export interface CommonStatus {
   readonly pendingAction?: PendingAction | null | undefined;
 }
 
-export interface VolumeMemberStatus {
-  readonly replicaName: string;
-  readonly phase: 'absent' | 'joining' | 'in-sync' | 'leaving';
-  readonly reason: string;
-  readonly errorCode: string;
-  /** When the controller first saw it in this phase. */
-  readonly sinceTime: string;
-  /** Whole percent of a rebuild under way. */
-  readonly rebuildPercent?: number | undefined;
-}
-
-export interface VolumeAttachmentStatus {
-  readonly nodeName: string;
-  readonly phase: string;
-  readonly reason: string;
-  readonly epoch: number;
-  readonly frontends: readonly {
-    readonly kind: 'nbd' | 'fuse';
-    readonly url: string;
-    readonly error: string;
-  }[];
-  readonly devicePath: string;
-  readonly mountPath: string;
-}
-
+export type VolumeMemberStatus = Frozen<z.infer<typeof memberStatus>>;
+export type VolumeAttachmentStatus = Frozen<z.infer<typeof attachmentStatus>>;
 /** The control plane's vote (protocol.md rule 17): changed only by compare-and-swap. */
-export interface VoteStatus {
-  readonly promised: number;
-  readonly promisedTo: string;
-  readonly record: MembershipRecord | null;
-}
-
-export interface VolumeStatus extends CommonStatus {
-  readonly sizeBytes?: number | undefined;
-  /** The size that the mounted filesystem was last told of. */
-  readonly filesystemBytes?: number | undefined;
-  readonly members?: readonly VolumeMemberStatus[] | undefined;
-  readonly attachment?: VolumeAttachmentStatus | null | undefined;
-  readonly vote?: VoteStatus | undefined;
-}
-
-export interface ReplicaStatus extends CommonStatus {
-  readonly directory?: string | undefined;
-  readonly sizeBytes?: number | undefined;
-  readonly dataBytes?: number | undefined;
-  readonly incarnation?: string | undefined;
-  readonly snapshots?: readonly string[] | undefined;
-}
-
-export interface SnapshotStatus extends CommonStatus {
-  readonly readyToUse?: boolean | undefined;
-  readonly creationTime?: string | undefined;
-  readonly sizeBytes?: number | undefined;
-  readonly epoch?: number | undefined;
-  readonly generation?: number | undefined;
-  /** Replicas that hold it complete. */
-  readonly replicas?: readonly string[] | undefined;
-}
+export type VoteStatus = Frozen<z.infer<typeof vote>>;
+export type VolumeStatus = Frozen<z.infer<typeof volumeStatus>>;
+export type ReplicaStatus = Frozen<z.infer<typeof replicaStatus>>;
+export type SnapshotStatus = Frozen<z.infer<typeof snapshotStatus>>;
 
 interface OwnObject {
   readonly apiVersion: string;

@@ -1,21 +1,13 @@
 import type { AnyObject } from '#api/kinds/mod.ts';
-import { invalidObject, parseQuantity } from '#api/kinds/mod.ts';
+import { FIXED_FIELDS, GROWING_FIELDS, invalidObject, parseQuantity } from '#api/kinds/mod.ts';
+import type { JsonObject } from '#api/resources/mod.ts';
 import { isDeepStrictEqual } from 'node:util';
-
-/** Fields that are decided once. Shrinking and moving would lose data or mean something else. */
-const IMMUTABLE: Readonly<Record<string, readonly string[]>> = {
-  PersistentVolumeClaim: ['storageClassName', 'dataSource', 'dataSourceRef', 'volumeMode'],
-  Volume: ['segmentSize', 'source', 'claimRef'],
-  Replica: ['volumeName', 'nodeName', 'poolName', 'segmentSize', 'founders', 'cloneOf'],
-  Snapshot: ['volumeName', 'claimRef'],
-  DiskPool: ['nodeName', 'directory'],
-};
 
 /** What CEL rules say in a cluster: throws `invalid-object` for a change that is never allowed. */
 export function checkUpdate(before: AnyObject, after: AnyObject): void {
   const specBefore = specOf(before);
   const specAfter = specOf(after);
-  for (const field of IMMUTABLE[after.kind] ?? []) {
+  for (const field of FIXED_FIELDS[after.kind] ?? []) {
     const was = specBefore[field];
     if (was === undefined || isDeepStrictEqual(was, specAfter[field])) continue;
     throw invalidObject(
@@ -28,17 +20,15 @@ export function checkUpdate(before: AnyObject, after: AnyObject): void {
   checkShrink(before, after);
 }
 
-function specOf(object: AnyObject): Readonly<Record<string, unknown>> {
-  return ((object as { spec?: unknown }).spec ?? {}) as Readonly<Record<string, unknown>>;
+function specOf(object: AnyObject): JsonObject {
+  return ((object as { spec?: unknown }).spec ?? {}) as JsonObject;
 }
 
 function sizeOf(object: AnyObject): { readonly path: string; readonly value: unknown } | null {
-  if (object.kind === 'PersistentVolumeClaim') {
-    const value = object.spec.resources.requests.storage;
-    return { path: 'spec.resources.requests.storage', value };
-  }
-  if (object.kind === 'Volume') return { path: 'spec.size', value: object.spec.size };
-  return null;
+  const path = GROWING_FIELDS[object.kind];
+  if (path === undefined) return null;
+  const value = path.reduce<unknown>((at, field) => (at as JsonObject)[field], object);
+  return { path: path.join('.'), value };
 }
 
 function checkShrink(before: AnyObject, after: AnyObject): void {

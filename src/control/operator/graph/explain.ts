@@ -96,6 +96,13 @@ async function chainOf(context: OperatorContext, object: AnyObject): Promise<Exp
       const own = objectLink('snapshot', object, object.status, ['Ready']);
       return volume === undefined ? [own] : [own, ...(await volumeChain(context, volume))];
     }
+    case 'Mount': {
+      const { namespace } = object.metadata;
+      const name = { namespace, name: object.spec.claimName };
+      const claim = await findObject(context, 'PersistentVolumeClaim', name);
+      const own = objectLink('mount', object, object.status, ['Ready']);
+      return claim === undefined ? [own] : [own, ...(await chainOf(context, claim))];
+    }
     case 'DiskPool':
       return poolChain(context, object);
     case 'StorageNode':
