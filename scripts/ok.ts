@@ -4,6 +4,7 @@
  *   npm run ok         [-- STEP...]   types, lint, format, tidy, unit tests: what a commit passes
  *   npm test           [-- STEP...]   ok, then the model and the simulation
  *   npm run test:root  [-- STEP...]   tests that mount, attach and kill: they need root
+ *   npm run test:cluster [-- STEP...] against a real Kubernetes, which is built first: needs Go
  *
  * A test that cannot run here skips and says why. With HOLDFAST_CI=1 a skipped test is a failure:
  * a machine that checks the project must be able to run all of it.
@@ -78,6 +79,7 @@ const TIERS: Readonly<Record<string, readonly Step[]>> = {
   test: TEST,
   // One at a time: they share the machine's mounts and loop devices, and some measure latency.
   root: [{ ...tests('root', ['test/root/*.test.ts'], 25), concurrency: 1 }],
+  cluster: [{ ...tests('cluster', ['test/cluster/*.test.ts'], 17), concurrency: 1 }],
 };
 
 interface Verdict {

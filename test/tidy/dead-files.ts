@@ -30,7 +30,7 @@ export function checkDeadFiles(tree: Tree): Finding[] {
   return findings;
 }
 
-const TIERS = /^(?:src\/.*|test|test\/(?:model|sim|crash|root))\/[^/]+\.test\.ts$/;
+const TIERS = /^(?:src\/.*|test|test\/(?:model|sim|crash|root|cluster))\/[^/]+\.test\.ts$/;
 
 export function checkTestTiers(tree: Tree): Finding[] {
   const findings: Finding[] = [];

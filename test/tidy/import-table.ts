@@ -55,6 +55,7 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   picocolors: ['cli', 'cmd'],
   '@grpc/grpc-js': ['cmd'],
   '@grpc/proto-loader': ['cmd'],
+  '@marcbachmann/cel-js': ['control/apiserver'],
 };
 
 /** The folder of the import table that holds `path`; undefined outside the layout. */
