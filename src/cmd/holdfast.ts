@@ -7,6 +7,7 @@ import { waitUntilSilent, watchParent } from './parent-watch.ts';
 type Role = (args: readonly string[]) => Promise<void>;
 
 const ROLES: Readonly<Record<string, () => Promise<Role>>> = {
+  apiserver: async () => (await import('./apiserver.ts')).runApiserver,
   controller: async () => (await import('./controller.ts')).runController,
   node: async () => (await import('./node.ts')).runNode,
   engine: async () => (await import('./engine.ts')).runEngine,

@@ -246,5 +246,7 @@ export interface Log {
   child(fields: LogFields): Log;
 }
 
+export * from './database.ts';
 export * from './fuse.ts';
+export * from './http.ts';
 export * from './whole-file.ts';

@@ -21,6 +21,7 @@ export { ObjectWaiter } from './object-waiter.ts';
 export { MANIFEST_BYTES_MAX, parseManifest, readManifestFile } from './manifest.ts';
 export { MemoryCluster } from './memory-cluster.ts';
 export type { MemoryClusterOptions } from './memory-cluster.ts';
+export { mergePatch } from './merge-patch.ts';
 export { ObjectFiles, readWholeFile, writeFileAtomically } from './object-files.ts';
 export { WorkQueue } from './work-queue.ts';
 export type { ReconcileResult, WorkQueueOptions } from './work-queue.ts';

@@ -37,6 +37,10 @@ export function createNodeHost(options: NodeHostOptions = {}): Host {
   };
 }
 
+export { createAuthority, createServerIdentity, readCertificate } from './certificates.ts';
+export type { Authority } from './certificates.ts';
+export { NodeDatabases } from './node-database.ts';
+export { NodeHttp } from './node-http.ts';
 export { NodeFuseMounts, processStart } from './fuse-mounts.ts';
 export { fromNodeError } from './errno-error.ts';
 export type { DiskMode };

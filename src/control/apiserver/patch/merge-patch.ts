@@ -1,0 +1,23 @@
+import { mergePatch } from '#control/kube/mod.ts';
+import { isMap, type JsonMap, setKey } from './json.ts';
+import { badPatch, demandDepth } from './refusal.ts';
+
+/**
+ * RFC 7396 on an object: a patch that is none would replace it whole, so it is refused. As in
+ * Kubernetes, nulls in a list's maps are left out: there they have nothing to remove.
+ */
+export function applyMergePatch(object: unknown, patch: unknown): unknown {
+  if (!isMap(patch)) throw badPatch('Invalid JSON Patch');
+  demandDepth(patch);
+  return mergePatch(object, withoutNulls(patch, false));
+}
+
+function withoutNulls(value: unknown, isInList: boolean): unknown {
+  if (Array.isArray(value)) return value.map((item) => withoutNulls(item, true));
+  if (!isMap(value)) return value;
+  const kept: JsonMap = {};
+  for (const [key, child] of Object.entries(value)) {
+    if (child !== null || !isInList) setKey(kept, key, withoutNulls(child, isInList));
+  }
+  return kept;
+}
