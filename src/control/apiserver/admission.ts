@@ -2,8 +2,8 @@
  * From a body to an object that may be stored: kind, unknown fields, defaults, metadata, schema.
  * Everything here is pure.
  */
-import { applyDefaults, dropUnknown, validate } from '#api/resources/mod.ts';
-import type { FieldProblem, JsonObject, Resource, Schema } from '#api/resources/mod.ts';
+import { applyDefaults, dropUnknown, uncheckedRules, validate } from '#api/resources/mod.ts';
+import type { FieldProblem, JsonObject, Resource } from '#api/resources/mod.ts';
 import { metaOf, withMeta } from './catalog.ts';
 import { checkRules } from './cel/mod.ts';
 import { checkMeta } from './check-meta.ts';
@@ -152,42 +152,19 @@ export function fillDefaults(resource: Resource, object: JsonObject): JsonObject
   return applyDefaults(resource.schema, prepared) as JsonObject;
 }
 
-/** After these kube-apiserver does not evaluate the rules of a CRD, and says so. */
-const BLOCKING: ReadonlySet<FieldProblem['reason']> = new Set([
-  'FieldValueNotSupported',
-  'FieldValueRequired',
-  'FieldValueTooLong',
-  'FieldValueTooMany',
-  'FieldValueTypeInvalid',
-]);
-
-const UNCHECKED: FieldProblem = {
-  reason: 'FieldValueInvalid',
-  field: '<nil>',
-  message:
-    'Invalid value: null: some validation rules were not checked because the object ' +
-    'was invalid; correct the existing errors to complete validation',
-};
-
-function hasRules(schema: Schema): boolean {
-  if (schema['x-kubernetes-validations'] !== undefined) return true;
-  const { items, additionalProperties, properties = {} } = schema;
-  const inner = [items, additionalProperties, ...Object.values(properties)];
-  return inner.some((one) => one !== undefined && hasRules(one));
-}
-
 /** Throws 422 with every problem that the object has. */
 export function checkObject(
   resource: Resource,
   after: JsonObject,
   before: JsonObject | undefined,
 ): void {
-  const problems: FieldProblem[] = [
-    ...checkMeta(resource, after, before),
-    ...validate(resource.schema, after),
-  ];
-  if (hasRules(resource.schema) && problems.some(({ reason }) => BLOCKING.has(reason))) {
-    problems.push(UNCHECKED);
+  const { schema } = resource;
+  const ofMeta = checkMeta(resource, after, before);
+  const ofSchema = validate(schema, after);
+  const problems: FieldProblem[] = [...ofMeta, ...ofSchema];
+  // `validate` says it for its own problems.
+  if (uncheckedRules(schema, ofSchema).length === 0) {
+    problems.push(...uncheckedRules(schema, ofMeta));
   }
   // Rules compare values whose types are right.
   if (problems.length === 0) problems.push(...checkRules(resource.schema, after, before));

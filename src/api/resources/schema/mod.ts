@@ -3,4 +3,5 @@ export { applyDefaults } from './apply-defaults.ts';
 export { dropUnknown } from './drop-unknown.ts';
 export { toCrd } from './crd.ts';
 export { toOpenApi } from './open-api.ts';
+export { uncheckedRules } from './unchecked-rules.ts';
 export { validate } from './validate.ts';
