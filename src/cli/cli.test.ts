@@ -70,7 +70,7 @@ describe('holdfast', () => {
       assert.match(claims, /twin +Bound/);
       const shrunk = await cli('volume', 'expand', 'demo', '1Gi');
       assert.equal(shrunk.code, 2);
-      assert.match(shrunk.err, /cannot be made smaller/);
+      assert.match(shrunk.err, /can not be less than status.capacity/);
     });
   });
 

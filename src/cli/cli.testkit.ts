@@ -90,6 +90,6 @@ export function claim(name: string, size = '1Gi'): string {
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: { name: ${name} }
-spec: { resources: { requests: { storage: ${JSON.stringify(size)} } } }
+spec: { accessModes: [ReadWriteOnce], resources: { requests: { storage: ${JSON.stringify(size)} } } }
 `;
 }

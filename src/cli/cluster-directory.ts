@@ -2,7 +2,8 @@
  * The directory of an embedded cluster: which one is meant, and what lies where in it.
  *
  *     DIR/cluster.yaml                 cluster id and nodes
- *     DIR/objects/<kind>/*.yaml        the objects, as they are wanted and observed
+ *     DIR/apiserver/objects.db         the objects, as they are wanted and observed
+ *     DIR/kubeconfig                   for kubectl
  *     DIR/manifests/*.yaml             yours: read at every start
  *     DIR/nodes/<node>/{pool,engine}   replicas; what the engine remembers
  *     DIR/logs/*                       one file a process
@@ -21,7 +22,10 @@ export interface ClusterDirectory {
   readonly runDir: string;
   readonly clusterFile: string;
   readonly lockFile: string;
-  readonly objects: string;
+  /** What the API server keeps: objects, certificates, token. */
+  readonly apiserver: string;
+  readonly apiSocket: string;
+  readonly kubeconfig: string;
   readonly manifests: string;
   readonly logs: string;
   readonly upPidFile: string;
@@ -53,7 +57,9 @@ export function layOut(path: string): ClusterDirectory {
     runDir,
     clusterFile: `${path}/cluster.yaml`,
     lockFile: `${path}/up.lock`,
-    objects: `${path}/objects`,
+    apiserver: `${path}/apiserver`,
+    apiSocket: `${runDir}/apiserver.sock`,
+    kubeconfig: `${path}/kubeconfig`,
     manifests: `${path}/manifests`,
     logs: `${path}/logs`,
     upPidFile: `${runDir}/up.pid`,

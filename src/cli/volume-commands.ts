@@ -99,8 +99,8 @@ export async function runRestore(
     const source = await cluster.get('Volume', { name: snapshot.spec.volumeName });
     const sizeBytes = snapshot.status?.sizeBytes;
     const size = sizeBytes === undefined ? String(source.spec.size) : formatQuantity(sizeBytes);
-    const dataSource = { apiGroup: 'holdfast.dev', kind: 'Snapshot', name: snapshotName };
-    return createClaim(context, cluster, claimText, { source, size, dataSource, options });
+    const dataSourceRef = { apiGroup: 'holdfast.dev', kind: 'Snapshot', name: snapshotName };
+    return createClaim(context, cluster, claimText, { source, size, dataSourceRef, options });
   });
 }
 
@@ -133,15 +133,15 @@ export async function runClone(
       });
     }
     const size = claim.status?.capacity?.storage ?? String(source.spec.size);
-    const dataSource = { kind: 'PersistentVolumeClaim', name: claim.metadata.name };
-    return createClaim(context, cluster, claimText, { source, size, dataSource, options });
+    const dataSourceRef = { kind: 'PersistentVolumeClaim', name: claim.metadata.name };
+    return createClaim(context, cluster, claimText, { source, size, dataSourceRef, options });
   });
 }
 
 interface NewClaim {
   readonly source: Volume;
   readonly size: string;
-  readonly dataSource: object;
+  readonly dataSourceRef: object;
   readonly options: VolumeOptions;
 }
 
@@ -149,7 +149,7 @@ async function createClaim(
   context: CliContext,
   cluster: ClusterClient,
   claimText: string,
-  { source, size, dataSource, options }: NewClaim,
+  { source, size, dataSourceRef, options }: NewClaim,
 ): Promise<number> {
   const timeoutMs = parseSeconds('--timeout', options.timeout, 300);
   const target = parseClaimName(claimText, options.namespace);
@@ -165,7 +165,7 @@ async function createClaim(
         accessModes: ['ReadWriteOnce'],
         resources: { requests: { storage } },
         ...(storageClassName === undefined ? {} : { storageClassName }),
-        dataSource,
+        dataSourceRef,
       },
     },
   });

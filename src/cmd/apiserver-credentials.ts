@@ -59,10 +59,11 @@ export function createServerTls(authority: Authority, clock: Clock): TlsIdentity
 }
 
 export async function writeKubeconfig(
-  options: CredentialOptions,
+  disk: Disk,
+  path: string,
   { authority, token }: Credentials,
   port: number,
-): Promise<string> {
+): Promise<void> {
   const name = 'holdfast';
   const data = Buffer.from(authority.certificate).toString('base64');
   const cluster = { server: `https://127.0.0.1:${port}`, 'certificate-authority-data': data };
@@ -74,8 +75,7 @@ export async function writeKubeconfig(
     contexts: [{ name, context: { cluster: name, user: name, namespace: 'default' } }],
     'current-context': name,
   };
-  await write(options, 'kubeconfig', stringify(config));
-  return `${options.directory}/kubeconfig`;
+  await replaceWholeFile(disk, path, encodeText(stringify(config)));
 }
 
 async function readOrNothing(

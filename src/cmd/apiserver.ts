@@ -1,9 +1,12 @@
 /** Role `apiserver --dir DIR [--port N]`: the Kubernetes API on loopback, its objects in SQLite. */
-import { HoldfastError } from '#api/mod.ts';
+import { hasCode, HoldfastError } from '#api/mod.ts';
 import { RESOURCES } from '#api/resources/mod.ts';
+import { layOut } from '#cli/mod.ts';
 import { ApiServer, openSqliteStore, serveApi } from '#control/apiserver/mod.ts';
-import type { Host, HttpListener } from '#host/mod.ts';
+import type { Host, HttpListener, HttpServeOptions } from '#host/mod.ts';
+import { readWholeFile, replaceWholeFile } from '#host/mod.ts';
 import { createNodeHost, NodeDatabases, NodeHttp } from '#host/node/mod.ts';
+import { decodeText, EMPTY_BYTES, encodeText } from '#lib/mod.ts';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
@@ -18,10 +21,24 @@ import { VERSION } from './version.ts';
 
 const HOST = '127.0.0.1';
 const CONNECTIONS_MAX = 2_000;
+/** Where the port of before is remembered: a kubeconfig that somebody copied goes on working. */
+const PORT_FILE = 'port';
+
+interface ApiserverOptions {
+  readonly directory: string;
+  /** 0: the one of before, or a free one. */
+  readonly port: number;
+  readonly kubeconfig: string;
+  /** Where the cluster's own processes come in, without TLS: as safe as its directory is. */
+  readonly socketPath: string | undefined;
+  readonly logFile: string | undefined;
+  readonly endsWithParent: boolean;
+}
 
 export async function runApiserver(args: readonly string[]): Promise<void> {
-  const { directory, port, endsWithParent } = parseOptions(args);
-  const host = createNodeHost();
+  const options = parseOptions(args);
+  const { directory, logFile, socketPath } = options;
+  const host = createNodeHost(logFile === undefined ? {} : { logFile });
   const { disk, clock, rng, log } = host;
   const files = { disk, clock, rng, directory };
   await disk.makeDirectory(directory);
@@ -33,25 +50,55 @@ export async function runApiserver(args: readonly string[]): Promise<void> {
   });
   const credentials = await ensureCredentials(files);
   const server = new ApiServer({ store, clock, rng, log, resources: RESOURCES, version: VERSION });
-  const listener = await new NodeHttp().serve({
-    host: HOST,
-    port,
+  const http = new NodeHttp();
+  const listener = await listen(host, http, options, {
     tls: createServerTls(credentials.authority, clock),
     connectionsMax: CONNECTIONS_MAX,
     handle: serveApi({ server, token: credentials.token }),
   });
   renewInTime(host, credentials, listener);
-  const kubeconfig = await writeKubeconfig(files, credentials, listener.port);
-  process.stdout.write(`serves https://${HOST}:${listener.port}, kubeconfig ${kubeconfig}\n`);
+  await writeKubeconfig(disk, options.kubeconfig, credentials, listener.port);
+  const inner =
+    socketPath === undefined
+      ? undefined
+      : await http.serve({
+          at: { socketPath },
+          connectionsMax: CONNECTIONS_MAX,
+          handle: serveApi({ server, token: undefined }),
+        });
+  process.stdout.write(
+    `serves https://${HOST}:${listener.port}, kubeconfig ${options.kubeconfig}\n`,
+  );
   const stop = async (): Promise<void> => {
     server.close();
-    await listener.close();
+    await Promise.all([listener.close(), inner?.close()]);
     store.close();
     process.exit(0);
   };
   process.once('SIGTERM', () => void stop());
   process.once('SIGINT', () => void stop());
-  if (endsWithParent) watchParent(() => void stop());
+  if (options.endsWithParent) watchParent(() => void stop());
+}
+
+async function listen(
+  { disk }: Host,
+  http: NodeHttp,
+  { port, directory }: ApiserverOptions,
+  rest: Omit<HttpServeOptions, 'at'>,
+): Promise<HttpListener> {
+  if (port > 0) return http.serve({ ...rest, at: { host: HOST, port } });
+  const path = `${directory}/${PORT_FILE}`;
+  const before = Number(decodeText((await readWholeFile(disk, path)) ?? EMPTY_BYTES));
+  if (Number.isInteger(before) && before > 0 && before < 65_536) {
+    try {
+      return await http.serve({ ...rest, at: { host: HOST, port: before } });
+    } catch (error) {
+      if (!hasCode(error, 'address-in-use')) throw error;
+    }
+  }
+  const listener = await http.serve({ ...rest, at: { host: HOST, port: 0 } });
+  await replaceWholeFile(disk, path, encodeText(String(listener.port)));
+  return listener;
 }
 
 function renewInTime(host: Host, { authority }: Credentials, listener: HttpListener): void {
@@ -61,29 +108,49 @@ function renewInTime(host: Host, { authority }: Credentials, listener: HttpListe
   });
 }
 
-function parseOptions(args: readonly string[]) {
+function parseOptions(args: readonly string[]): ApiserverOptions {
   const { values } = parseArgs({
     args: [...args],
     options: {
       dir: { type: 'string' },
       port: { type: 'string', default: '0' },
       'with-parent': { type: 'boolean', default: false },
+      'cluster-dir': { type: 'string' },
+      'run-dir': { type: 'string' },
     },
   });
+  const port = parsePort(values.port);
+  const cluster = values['cluster-dir'];
+  if (cluster !== undefined) {
+    const { apiserver, kubeconfig, apiSocket, logs } = layOut(resolve(cluster));
+    const logFile = `${logs}/apiserver.log`;
+    const inCluster = { directory: apiserver, kubeconfig, socketPath: apiSocket, logFile };
+    return { ...inCluster, port, endsWithParent: false };
+  }
   if (values.dir === undefined || values.dir === '') {
     throw new HoldfastError('invalid-argument', 'Argument is missing', {
       details: { field: '--dir', value: '', remedy: 'holdfast apiserver --dir DIR [--port N]' },
     });
   }
-  const port = Number(values.port);
-  if (!/^\d{1,5}$/.test(values.port) || port > 65_535) {
-    throw new HoldfastError('invalid-argument', 'Argument is no port', {
-      details: {
-        field: '--port',
-        value: values.port,
-        remedy: 'Use 1 to 65535, or 0 for a free one',
-      },
-    });
-  }
-  return { directory: resolve(values.dir), port, endsWithParent: values['with-parent'] };
+  const directory = resolve(values.dir);
+  return {
+    directory,
+    port,
+    kubeconfig: `${directory}/kubeconfig`,
+    socketPath: undefined,
+    logFile: undefined,
+    endsWithParent: values['with-parent'],
+  };
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (/^\d{1,5}$/.test(text) && port <= 65_535) return port;
+  throw new HoldfastError('invalid-argument', 'Argument is no port', {
+    details: {
+      field: '--port',
+      value: text,
+      remedy: 'Use 1 to 65535, or 0 for a free one',
+    },
+  });
 }

@@ -89,7 +89,10 @@ parameters: { replicas: "1" }
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: { name: demo }
-spec: { storageClassName: one, resources: { requests: { storage: 64Mi } } }
+spec:
+  storageClassName: one
+  accessModes: [ReadWriteOnce]
+  resources: { requests: { storage: 64Mi } }
 `);
   assert.equal(made.code, 0, made.err);
   const attached = holdfast('volume', 'attach', 'demo');

@@ -1,8 +1,7 @@
 /** DIR/cluster.yaml: which cluster this directory is, and its nodes. */
 import { HoldfastError, isId } from '#api/mod.ts';
-import { readWholeFile, writeFileAtomically } from '#control/kube/mod.ts';
-import type { Disk, Rng } from '#host/mod.ts';
-import { decodeText, encodeText, formatHex } from '#lib/mod.ts';
+import { readWholeFile, replaceWholeFile, type Disk, type Rng } from '#host/mod.ts';
+import { decodeText, EMPTY_BYTES, encodeText, formatHex } from '#lib/mod.ts';
 import { dirname } from 'node:path/posix';
 import { parse, stringify } from 'yaml';
 
@@ -12,7 +11,7 @@ export interface ClusterFile {
 }
 
 export async function readClusterFile(disk: Disk, path: string): Promise<ClusterFile> {
-  const text = decodeText(await readWholeFile(disk, path));
+  const text = decodeText((await readWholeFile(disk, path)) ?? EMPTY_BYTES);
   const value = parseYaml(path, text) as { cluster?: unknown; nodes?: unknown } | null;
   const nodes = Array.isArray(value?.nodes) ? (value.nodes as unknown[]) : [];
   if (isId(value?.cluster) && nodes.length > 0 && nodes.every(isId)) {
@@ -65,6 +64,6 @@ export async function ensureClusterFile(
   }
   if (before !== undefined && nodes.length === before.nodes.length) return before;
   const after = { cluster: before?.cluster ?? `hf-${formatHex(rng.bytes(6))}`, nodes };
-  await writeFileAtomically(disk, path, encodeText(stringify(after)));
+  await replaceWholeFile(disk, path, encodeText(stringify(after)));
   return after;
 }

@@ -1,4 +1,4 @@
-/** Role `controller`: the operator over the objects in the cluster's directory, and its RPC. */
+/** Role `controller`: the operator over the objects of the API server, and its RPC. */
 import {
   HoldfastError,
   parseId,
@@ -15,8 +15,6 @@ import { layOut } from '#cli/mod.ts';
 import type { KubeClient } from '#control/kube/mod.ts';
 import {
   applyObject,
-  MemoryCluster,
-  ObjectFiles,
   parseManifest,
   parseManifestObjects,
   readManifestFile,
@@ -29,6 +27,7 @@ import { createIdentityService } from '#control/csi/mod.ts';
 import { createNodeHost } from '#host/node/mod.ts';
 import { RpcClient, serveRpc } from '#rpc/mod.ts';
 import { parseArgs } from 'node:util';
+import { createApiClient, untilApiServes } from './api-client.ts';
 import { serveCsi } from './csi-server.ts';
 import { readClusterFile } from './cluster-file.ts';
 import { watchParent } from './parent-watch.ts';
@@ -47,10 +46,8 @@ export async function runController(args: readonly string[]): Promise<void> {
   const lock = await host.disk.lock(`${runDir}/controller.lock`);
   const { cluster, nodes } = await readClusterFile(host.disk, directory.clusterFile);
 
-  await host.disk.makeDirectory(directory.objects);
-  const files = new ObjectFiles(host.disk, directory.objects);
-  const client = new MemoryCluster({ clock: host.clock, rng: host.rng, files });
-  await client.load();
+  const client = createApiClient(host, directory.apiSocket, 'holdfast-controller');
+  await untilApiServes(client, host);
   await seedNodes(client, directory.path, nodes);
   const manifestErrors = await readManifests(host, client, directory.manifests);
 

@@ -31,8 +31,9 @@ async function startRole(
 ): Promise<void> {
   // Sockets and files of a role are its user's alone.
   process.umask(0o077);
-  // The controller watches by itself: it has volumes to detach first. A node waits for that.
-  if (roleName === 'node') watchParent(() => void endNode(args));
+  // The controller watches by itself: it has volumes to detach first. The others wait for that.
+  const waits = roleName === 'node' || roleName === 'apiserver';
+  if (waits && args.includes('--run-dir')) watchParent(() => void endAfterController(args));
   try {
     const run = await load();
     await run(args);
@@ -46,7 +47,7 @@ async function startRole(
   }
 }
 
-async function endNode(args: readonly string[]): Promise<void> {
+async function endAfterController(args: readonly string[]): Promise<void> {
   const at = args.indexOf('--run-dir');
   await waitUntilSilent(`${args[at + 1] ?? ''}/controller.sock`);
   process.kill(process.pid, 'SIGTERM');

@@ -77,7 +77,10 @@ parameters: { replicas: "1" }
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: { name: demo }
-spec: { storageClassName: one, resources: { requests: { storage: 64Mi } } }
+spec:
+  storageClassName: one
+  accessModes: [ReadWriteOnce]
+  resources: { requests: { storage: 64Mi } }
 `,
     );
     assert.equal(holdfast('--cluster', path, 'apply', '-f', 'claim.yaml').code, 0);

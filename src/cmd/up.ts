@@ -1,6 +1,7 @@
 /**
- * `holdfast up`: an embedded cluster. Prepares the directory, starts one controller and N nodes as
- * processes of their own (each node starts its engine), keeps them running, stops them in order.
+ * `holdfast up`: an embedded cluster. Prepares the directory, starts an API server, a controller
+ * and N nodes as processes of their own (each node starts its engine), keeps them running, stops
+ * them in order.
  *
  * Invariants
  * - One `up` a directory: held by a lock that ends with the process.
@@ -15,6 +16,7 @@ import { RpcClient } from '#rpc/mod.ts';
 import { spawn } from 'node:child_process';
 import {
   closeSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -24,6 +26,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
+import { createApiClient } from './api-client.ts';
 import { ensureClusterFile } from './cluster-file.ts';
 import { SupervisedProcess } from './supervised-process.ts';
 
@@ -79,6 +82,7 @@ async function prepare(
     throw directoryError(path, cause);
   }
   const isNew = (await host.disk.stat(directory.clusterFile)) === undefined;
+  refuseEarlierForm(path);
   const strangers = readdirSync(path).filter(
     (name) => !['up.lock', 'run', 'logs', 'manifests', 'mnt'].includes(name),
   );
@@ -94,11 +98,22 @@ async function prepare(
   const lock = await takeLock(host, directory);
   const { disk, rng } = host;
   const { nodes } = await ensureClusterFile(disk, rng, directory.clusterFile, nodeCount);
-  for (const name of ['objects', 'manifests', 'logs', 'nodes']) {
+  for (const name of ['apiserver', 'manifests', 'logs', 'nodes']) {
     mkdirSync(`${path}/${name}`, { recursive: true });
   }
   makeRunDir(directory.runDir);
   return { lock, nodes };
+}
+
+/** Objects were files once. Starting without them would make empty volumes in their place. */
+function refuseEarlierForm(path: string): void {
+  if (!existsSync(`${path}/objects`) || existsSync(`${path}/apiserver/objects.db`)) return;
+  throw new HoldfastError('unsupported', 'Directory was made by an earlier version', {
+    details: {
+      path,
+      remedy: 'Start it with that version to copy the data out, or choose another directory',
+    },
+  });
 }
 
 function directoryError(path: string, cause: unknown): HoldfastError {
@@ -189,9 +204,10 @@ async function runCluster(
       outlivesUs: false,
       onLine,
     });
+  const apiserver = role('apiserver', ['apiserver', ...shared]);
   const controller = role('controller', ['controller', ...shared]);
   const agents = nodes.map((node) => role(node, ['node', ...shared, '--node', node]));
-  roles.push(controller, ...agents);
+  roles.push(apiserver, controller, ...agents);
   const client = new RpcClient<ControllerMethods>({
     net: host.net,
     clock: host.clock,
@@ -199,6 +215,7 @@ async function runCluster(
   });
   let exitCode = 0;
   try {
+    await apiserver.start();
     await controller.start();
     for (const agent of agents) await agent.start();
     const isStopping = { current: false };
@@ -206,14 +223,22 @@ async function runCluster(
       isStopping.current = true;
       throw new HoldfastError('aborted', 'Stopped while starting');
     });
-    const ready = waitUntilReady(host, directory, client, controller, agents, isStopping);
+    const ready = waitUntilReady({
+      host,
+      directory,
+      client,
+      apiserver,
+      controller,
+      agents,
+      isStopping,
+    });
     await Promise.race([ready, stopped]);
     const done = options.onReady();
     exitCode = await Promise.race([done.then((code) => code ?? stopSignal), stopSignal]);
   } finally {
     await options.onStopping?.();
     onLine('stopping: detaching volumes, then engines and nodes');
-    await stopAll(client, controller, agents, onLine);
+    await stopAll(client, [apiserver, controller], agents, onLine);
     client.close();
   }
   return exitCode;
@@ -243,14 +268,20 @@ function waitForStopSignal(
   });
 }
 
-async function waitUntilReady(
-  host: Host,
-  directory: ClusterDirectory,
-  controllerClient: RpcClient<ControllerMethods>,
-  controller: SupervisedProcess,
-  agents: readonly SupervisedProcess[],
-  isStopping: { readonly current: boolean },
-): Promise<void> {
+interface Starting {
+  readonly host: Host;
+  readonly directory: ClusterDirectory;
+  readonly client: RpcClient<ControllerMethods>;
+  readonly apiserver: SupervisedProcess;
+  readonly controller: SupervisedProcess;
+  readonly agents: readonly SupervisedProcess[];
+  readonly isStopping: { readonly current: boolean };
+}
+
+async function waitUntilReady(starting: Starting): Promise<void> {
+  const { host, directory, apiserver, controller, agents, isStopping } = starting;
+  const { client: controllerClient } = starting;
+  const api = createApiClient(host, directory.apiSocket, 'holdfast-up');
   const { net, clock } = host;
   const deadlineMs = clock.monotonicMs() + READY_MS;
   const clients = agents.map((agent) => ({
@@ -262,6 +293,7 @@ async function waitUntilReady(
     }),
   }));
   const waiting = new Map<SupervisedProcess, () => Promise<unknown>>([
+    [apiserver, () => api.list('StorageNode')],
     [controller, () => controllerClient.call('cluster.describe', {}, { timeoutMs: 2_000 })],
     ...clients.map(
       ({ agent, client }) =>
@@ -318,7 +350,7 @@ function notStarting(role: SupervisedProcess): HoldfastError {
 
 async function stopAll(
   client: RpcClient<ControllerMethods>,
-  controller: SupervisedProcess,
+  [apiserver, controller]: readonly [SupervisedProcess, SupervisedProcess],
   agents: readonly SupervisedProcess[],
   onLine: (text: string) => void,
 ): Promise<void> {
@@ -334,6 +366,7 @@ async function stopAll(
   }
   await Promise.all(agents.map((agent) => agent.stop(NODE_STOP_MS)));
   await controller.stop(10_000);
+  await apiserver.stop(10_000);
 }
 
 // --- in the background ---------------------------------------------------------------------------

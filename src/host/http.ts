@@ -25,10 +25,20 @@ export interface TlsIdentity {
   readonly key: string;
 }
 
+/** An address of the machine, or a unix socket that only its owner may open. */
+export type HttpPlace =
+  | {
+      readonly host: string;
+      /** 0 chooses one. */
+      readonly port: number;
+    }
+  | {
+      /** A socket that nobody listens at any more is replaced. */
+      readonly socketPath: string;
+    };
+
 export interface HttpServeOptions {
-  readonly host: string;
-  /** 0 chooses one. */
-  readonly port: number;
+  readonly at: HttpPlace;
   readonly tls?: TlsIdentity;
   /** Further connections are closed at once. */
   readonly connectionsMax: number;
@@ -37,6 +47,7 @@ export interface HttpServeOptions {
 }
 
 export interface HttpListener {
+  /** 0 at a unix socket. */
   readonly port: number;
   /** For connections from now on. */
   setTls(tls: TlsIdentity): void;
@@ -47,6 +58,8 @@ export interface HttpListener {
 export interface HttpCall {
   readonly method: string;
   readonly url: string;
+  /** The unix socket that leads there; the host of `url` is only a name then. */
+  readonly socketPath?: string | undefined;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
   /** PEM of the authorities to believe; the machine's own when absent. */

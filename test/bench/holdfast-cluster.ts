@@ -59,7 +59,10 @@ parameters: { replicas: "${replicas}" }
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: { name: ${name} }
-spec: { storageClassName: ${name}, resources: { requests: { storage: ${sizeBytes} } } }
+spec:
+  storageClassName: ${name}
+  accessModes: [ReadWriteOnce]
+  resources: { requests: { storage: ${sizeBytes} } }
 `,
     );
     await this.holdfast('apply', '-f', manifest);

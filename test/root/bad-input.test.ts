@@ -87,7 +87,10 @@ function claimText(name: string, size: string): string {
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: { name: ${name} }
-spec: { storageClassName: one, resources: { requests: { storage: ${size} } } }
+spec:
+  storageClassName: one
+  accessModes: [ReadWriteOnce]
+  resources: { requests: { storage: ${size} } }
 ---`;
 }
 

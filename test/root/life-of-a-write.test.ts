@@ -26,7 +26,10 @@ parameters: { replicas: "3" }
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: { name: demo }
-spec: { storageClassName: three, resources: { requests: { storage: 64Mi } } }
+spec:
+  storageClassName: three
+  accessModes: [ReadWriteOnce]
+  resources: { requests: { storage: 64Mi } }
 `;
 
 after(() => {

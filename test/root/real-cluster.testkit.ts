@@ -83,7 +83,10 @@ parameters: { replicas: "3" }
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: { name: ${name} }
-spec: { storageClassName: three, resources: { requests: { storage: ${size} } } }
+spec:
+  storageClassName: three
+  accessModes: [ReadWriteOnce]
+  resources: { requests: { storage: ${size} } }
 `;
     await writeFile(manifest, text);
     await this.holdfast('apply', '-f', manifest);

@@ -4,7 +4,8 @@
  */
 import { API_VERSION } from '#api/kinds/mod.ts';
 import { CONTROL_PLANE, HoldfastError, type VolumeId } from '#api/mod.ts';
-import { MemoryCluster } from '#control/kube/mod.ts';
+import { createTwin } from '#control/apiserver/twin.testkit.ts';
+import type { KubeClient } from '#control/kube/mod.ts';
 import { createVoteHandlers } from '#control/operator/mod.ts';
 import type { Voter } from '#data/member/mod.ts';
 import type { Host } from '#host/mod.ts';
@@ -20,15 +21,14 @@ export class SimControlPlane {
   readonly #world: SimWorld;
   readonly #volume: VolumeId;
   readonly #rng: SimRng;
-  readonly #client: MemoryCluster;
+  readonly #client: KubeClient;
   readonly #votes: ReturnType<typeof createVoteHandlers>;
 
   constructor(world: SimWorld, volume: VolumeId) {
     this.#world = world;
     this.#volume = volume;
     this.#rng = world.rng('control plane');
-    const { clock, rng } = world.addNode(NODE);
-    this.#client = new MemoryCluster({ clock, rng });
+    this.#client = createTwin(world.addNode(NODE)).client;
     this.#votes = createVoteHandlers(this.#client);
   }
 

@@ -17,9 +17,9 @@ export const claimSpec = z.strictObject({
       z.enum(['ReadWriteOnce', 'ReadWriteOncePod'], {
         error: 'must be ReadWriteOnce or ReadWriteOncePod: shared volumes are not served yet',
       }),
+      { error: 'must name an access mode, as [ReadWriteOnce]' },
     )
-    .min(1, 'must name an access mode')
-    .optional(),
+    .min(1, 'must name an access mode'),
   resources: z.strictObject({
     requests: z.strictObject({ storage: volumeSize }),
     limits: z.strictObject({ storage: volumeSize }).optional(),

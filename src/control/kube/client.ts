@@ -37,8 +37,9 @@ export interface Watch {
  * The narrow part of the Kubernetes API that we use. Objects are values: never changed in place.
  *
  * Errors: `not-found`; `already-exists` (create); `conflict` when `metadata.resourceVersion` is
- * given and not the stored one; `invalid-object`. What resolved is stored durably where the
- * implementation keeps anything at all.
+ * given and not the stored one; `invalid-object`; `refused`, `disconnected` and `timed-out` when
+ * the server cannot be reached, the last two with an effect that is unknown. What resolved is
+ * durable.
  */
 export interface KubeClient {
   get<Kind extends KindName>(kind: Kind, key: ObjectKey): Promise<ObjectOf<Kind>>;

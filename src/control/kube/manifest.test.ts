@@ -13,7 +13,7 @@ import {
 const CLAIM = `apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: { name: demo }
-spec: { resources: { requests: { storage: 1Gi } } }
+spec: { accessModes: [ReadWriteOnce], resources: { requests: { storage: 1Gi } } }
 `;
 
 /** Nine lists of nine of the list before: 387 million texts when it is written out. */
@@ -47,6 +47,7 @@ const ATTACKS: readonly [string, string, RegExp][] = [
   ['A key that is there twice', `${CLAIM}kind: Volume`, /Key is there twice: kind/],
   ['A tag of another language', '!!js/function "x"', /Object is not a map/],
   ['A list of lists', 'kind: List\nitems: [{ kind: List, items: [] }]', /Kind is unknown/],
+  ['A claim without an access mode', CLAIM.replace(/accessModes: \S+ /, ''), /name an access mode/],
   ['A text', 'hello', /Object is not a map/],
 ];
 

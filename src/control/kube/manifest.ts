@@ -5,10 +5,9 @@
  */
 import { invalidObject } from '#api/kinds/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
-import type { Disk } from '#host/mod.ts';
-import { decodeText } from '#lib/mod.ts';
+import { readWholeFile, type Disk } from '#host/mod.ts';
+import { decodeText, EMPTY_BYTES } from '#lib/mod.ts';
 import { type Document, isScalar, LineCounter, parseAllDocuments, visit } from 'yaml';
-import { readWholeFile } from './object-files.ts';
 
 /** As much as a Kubernetes API server takes in one object. */
 export const MANIFEST_BYTES_MAX = 1024 * 1024;
@@ -18,7 +17,7 @@ export async function readManifestFile(disk: Disk, path: string): Promise<string
   const stat = await disk.stat(path);
   if (stat?.kind !== 'file') throw unreadable(path, stat === undefined ? 'absent' : 'no file');
   if (stat.sizeBytes > MANIFEST_BYTES_MAX) throw unreadable(path, `${stat.sizeBytes} bytes`);
-  return decodeText(await readWholeFile(disk, path));
+  return decodeText((await readWholeFile(disk, path)) ?? EMPTY_BYTES);
 }
 
 function unreadable(path: string, found: string): HoldfastError {

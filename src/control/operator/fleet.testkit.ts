@@ -17,7 +17,8 @@ import type {
 import { type Check, ENGINE_CHECKS, NODE_CHECKS } from '#api/checks/mod.ts';
 import { GENERATION_ZERO, HoldfastError } from '#api/mod.ts';
 import { API_VERSION } from '#api/kinds/mod.ts';
-import { MemoryCluster } from '#control/kube/mod.ts';
+import { createTwin } from '#control/apiserver/twin.testkit.ts';
+import type { KubeClient } from '#control/kube/mod.ts';
 import type { Host } from '#host/mod.ts';
 import { SimWorld } from '#host/sim/mod.ts';
 import type { Caller, NodeAccess } from './mod.ts';
@@ -266,15 +267,14 @@ function freshAttachment(spec: AttachSpec): AttachmentReport {
 export class Fleet {
   readonly world: SimWorld;
   readonly host: Host;
-  readonly client: MemoryCluster;
+  readonly client: KubeClient;
   readonly operator: Operator;
   readonly nodes = new Map<string, FakeNode>();
 
   constructor(seed: number, nodeCount: number) {
     this.world = new SimWorld(seed);
     this.host = this.world.addNode('controller');
-    const { clock, rng } = this.host;
-    this.client = new MemoryCluster({ clock, rng });
+    this.client = createTwin(this.host).client;
     for (let index = 1; index <= nodeCount; index += 1) {
       this.nodes.set(`node-${index}`, new FakeNode(this, `node-${index}`));
     }
@@ -348,7 +348,11 @@ export class Fleet {
       apiVersion: 'v1',
       kind: 'PersistentVolumeClaim',
       metadata: { namespace: 'default', name },
-      spec: { resources: { requests: { storage: '1Gi' } }, ...change },
+      spec: {
+        accessModes: ['ReadWriteOnce'],
+        resources: { requests: { storage: '1Gi' } },
+        ...change,
+      },
     });
   }
 

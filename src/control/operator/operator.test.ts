@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Volume } from '#api/kinds/mod.ts';
 import { findCondition, isConditionTrue } from '#api/kinds/mod.ts';
+import { changeStatus, keyOf } from '#control/kube/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
 import { Fleet } from './fleet.testkit.ts';
 import { explain } from './graph/explain.ts';
 import { findWhere } from './graph/where.ts';
 import { createControllerHandlers } from './mod.ts';
 
+const SNAPSHOT = { apiGroup: 'holdfast.dev', kind: 'Snapshot', name: 'before' } as const;
 const DEMO = { namespace: 'default', name: 'demo' };
 
 async function volumeOf(fleet: Fleet, name = 'demo'): Promise<Volume> {
@@ -234,7 +236,7 @@ describe('Operator', () => {
     await new Fleet(11, 5).run(async (fleet) => {
       const volume = await bind(fleet);
       await createSnapshot(fleet, volume, 'before');
-      const copy = await bind(fleet, 'copy', { dataSource: { kind: 'Snapshot', name: 'before' } });
+      const copy = await bind(fleet, 'copy', { dataSourceRef: SNAPSHOT });
       const poolsOf = (object: Volume) => object.spec.placement?.map((entry) => entry.poolName);
       assert.deepEqual(poolsOf(copy), poolsOf(volume));
       const sources = volume.spec.placement?.map((entry) => entry.replicaName);
@@ -267,14 +269,15 @@ describe('Operator', () => {
       await fleet.client.create('PersistentVolumeClaim', {
         apiVersion: 'v1',
         kind: 'PersistentVolumeClaim',
-        metadata: { namespace: 'other', name: 'thief' },
+        metadata: { namespace: 'kube-public', name: 'thief' },
         spec: {
+          accessModes: ['ReadWriteOnce'],
           resources: { requests: { storage: '1Gi' } },
-          dataSource: { kind: 'Snapshot', name: 'before' },
+          dataSourceRef: SNAPSHOT,
         },
       });
       await fleet.until('refused', async () => {
-        const key = { namespace: 'other', name: 'thief' };
+        const key = { namespace: 'kube-public', name: 'thief' };
         const claim = await fleet.client.get('PersistentVolumeClaim', key);
         assert.equal(findCondition(claim.status?.conditions, 'Ready')?.reason, 'SourceMissing');
       });
@@ -371,10 +374,7 @@ describe('Operator', () => {
       const callsBefore = [...fleet.nodes.values()].flatMap((node) => node.calls).length;
       for (const kind of ['Volume', 'Replica', 'DiskPool', 'StorageNode'] as const) {
         for (const object of (await fleet.client.list(kind)).items) {
-          const current = await fleet.client.get(kind, { name: object.metadata.name });
-          const bare = { ...current, status: undefined, metadata: { ...current.metadata } };
-          delete (bare.metadata as { resourceVersion?: string }).resourceVersion;
-          await fleet.client.updateStatus(kind, bare as never);
+          await changeStatus(fleet.client, kind, keyOf(object), () => ({}));
         }
       }
       await fleet.until('found again', async () => {

@@ -1,51 +1,53 @@
 /** HTTP/1.1 over TLS or plain TCP, with Node's own modules. */
 import { HoldfastError } from '#api/mod.ts';
 import { once } from 'node:events';
-import { createServer, request as requestPlain } from 'node:http';
+import { chmodSync } from 'node:fs';
+import { Agent, createServer, request as requestPlain } from 'node:http';
 import type {
   ClientRequest,
   IncomingHttpHeaders,
   IncomingMessage,
+  Server as PlainServer,
   ServerResponse,
 } from 'node:http';
-import { createServer as createTlsServer, request as requestTls } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { Server, ServerOptions } from 'node:https';
+import type { AddressInfo, ListenOptions } from 'node:net';
 import type {
   Http,
   HttpCall,
   HttpListener,
+  HttpPlace,
   HttpRequest,
   HttpResponse,
   HttpServeOptions,
   TlsIdentity,
 } from '../mod.ts';
 import { fromNodeError } from './errno-error.ts';
+import { removeStaleSocket } from './stale-socket.ts';
 
 /** A peer that sends no whole request head within this is dropped. */
 const HEAD_MS = 10_000;
 
+/** Further calls wait; streams are not counted. */
+const SOCKETS_MAX = 16;
+
 export class NodeHttp implements Http {
+  readonly #calls = new Agent({ keepAlive: true, maxSockets: SOCKETS_MAX });
+
   async serve(options: HttpServeOptions): Promise<HttpListener> {
-    const { host, port, tls, connectionsMax } = options;
+    const { at, tls, connectionsMax } = options;
     const onRequest = (message: IncomingMessage, response: ServerResponse): void =>
       void answer(message, response, options);
     const limits = { headersTimeout: HEAD_MS, requestTimeout: 60_000, keepAliveTimeout: 90_000 };
-    const secure = tls === undefined ? undefined : createTlsServer(tlsOf(tls, limits), onRequest);
+    const secure =
+      tls === undefined ? undefined : await createSecure(tlsOf(tls, limits), onRequest);
     const server = secure ?? createServer(limits, onRequest);
     server.maxConnections = connectionsMax;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    server.once('error', reject);
-    server.listen({ host, port }, resolve);
-    try {
-      await promise;
-    } catch (error) {
-      throw fromNodeError(error, { address: `${host}:${port}` });
-    }
+    await listen(server, at);
     // Later ones are of single connections.
-    server.removeListener('error', reject);
     server.on('error', () => undefined);
     return {
-      port: (server.address() as AddressInfo).port,
+      port: 'port' in at ? (server.address() as AddressInfo).port : 0,
       setTls: (identity) => secure?.setSecureContext(tlsOf(identity)),
       close: async () => {
         const closed = once(server, 'close');
@@ -58,7 +60,7 @@ export class NodeHttp implements Http {
 
   async request(call: HttpCall, wantsStream: boolean): Promise<HttpResponse> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    const request = startRequest(call);
+    const request = await startRequest(call, wantsStream ? undefined : this.#calls);
     request.once('response', resolve);
     request.on('error', reject);
     request.setTimeout(call.timeoutMs, () => request.destroy(new TimedOut()));
@@ -78,21 +80,54 @@ export class NodeHttp implements Http {
   }
 }
 
+async function listen(server: PlainServer | Server, at: HttpPlace): Promise<void> {
+  const where = 'port' in at ? at : { path: at.socketPath };
+  try {
+    await listenOnce(server, where);
+  } catch (error) {
+    const isStale = !('port' in at) && (await removeStaleSocket(error, at.socketPath));
+    const address = 'port' in at ? `${at.host}:${at.port}` : at.socketPath;
+    if (!isStale) throw fromNodeError(error, { address });
+    await listenOnce(server, where);
+  }
+  if (!('port' in at)) chmodSync(at.socketPath, 0o600);
+}
+
+async function listenOnce(server: PlainServer | Server, where: ListenOptions): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject);
+  server.listen(where, resolve);
+  await promise.finally(() => server.removeListener('error', reject));
+}
+
 class TimedOut extends Error {}
 
 function tlsOf<More extends object>(tls: TlsIdentity, more?: More) {
   return { cert: tls.certificate, key: tls.key, minVersion: 'TLSv1.2' as const, ...more };
 }
 
-function startRequest(call: HttpCall): ClientRequest {
-  const { method, url, headers, signal, authority, body } = call;
+/** What TLS costs in memory is not paid by those who speak through a socket. */
+async function createSecure(
+  options: ServerOptions,
+  onRequest: (message: IncomingMessage, response: ServerResponse) => void,
+): Promise<Server> {
+  const { createServer: createTlsServer } = await import('node:https');
+  return createTlsServer(options, onRequest);
+}
+
+async function startRequest(call: HttpCall, agent: Agent | undefined): Promise<ClientRequest> {
+  const { method, url, headers, signal, authority, body, socketPath } = call;
   const length = body === undefined ? {} : { 'content-length': String(body.byteLength) };
   const options = {
     method,
     headers: { ...headers, ...length },
     ...(signal === undefined ? {} : { signal }),
   };
-  if (url.startsWith('http:')) return requestPlain(url, options);
+  if (url.startsWith('http:')) {
+    const at = socketPath === undefined ? {} : { socketPath };
+    return requestPlain(url, { ...options, ...at, agent: agent ?? false });
+  }
+  const { request: requestTls } = await import('node:https');
   return requestTls(url, { ...options, ...(authority === undefined ? {} : { ca: authority }) });
 }
 

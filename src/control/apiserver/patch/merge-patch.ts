@@ -1,4 +1,3 @@
-import { mergePatch } from '#control/kube/mod.ts';
 import { isMap, type JsonMap, setKey } from './json.ts';
 import { badPatch, demandDepth } from './refusal.ts';
 
@@ -9,7 +8,18 @@ import { badPatch, demandDepth } from './refusal.ts';
 export function applyMergePatch(object: unknown, patch: unknown): unknown {
   if (!isMap(patch)) throw badPatch('Invalid JSON Patch');
   demandDepth(patch);
-  return mergePatch(object, withoutNulls(patch, false));
+  return merge(object, withoutNulls(patch, false));
+}
+
+/** Null removes a field; lists are replaced whole. */
+function merge(target: unknown, patch: unknown): unknown {
+  if (!isMap(patch)) return patch;
+  const merged: JsonMap = isMap(target) ? { ...target } : {};
+  for (const [key, value] of Object.entries(patch)) {
+    if (value === null) delete merged[key];
+    else setKey(merged, key, merge(Object.hasOwn(merged, key) ? merged[key] : undefined, value));
+  }
+  return merged;
 }
 
 function withoutNulls(value: unknown, isInList: boolean): unknown {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { PersistentVolumeClaim, Replica, Volume } from '#api/kinds/mod.ts';
+import type { Replica, Volume } from '#api/kinds/mod.ts';
 import { API_VERSION } from '#api/kinds/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
+import { createTwin } from '#control/apiserver/twin.testkit.ts';
 import type { Host } from '#host/mod.ts';
 import { SimWorld } from '#host/sim/mod.ts';
 import { encodeText } from '#lib/mod.ts';
@@ -10,13 +11,15 @@ import {
   applyObject,
   changeStatus,
   Informer,
-  MemoryCluster,
-  ObjectFiles,
   parseManifest,
   parseManifestObjects,
+  RestClient,
   setFinalizer,
-  writeFileAtomically,
+  type ApiAnswer,
+  type ApiCall,
+  type ApiTransport,
 } from './mod.ts';
+import { linesOf } from './rest-watch.ts';
 
 function volume(name: string, change: Partial<Volume['metadata']> = {}): Volume {
   return {
@@ -32,15 +35,15 @@ function rejects(promise: Promise<unknown>, code: string): Promise<void> {
 }
 
 async function withCluster(
-  action: (cluster: MemoryCluster, host: Host, world: SimWorld) => Promise<void>,
+  action: (cluster: RestClient, host: Host, forget: () => Promise<void>) => Promise<void>,
 ): Promise<void> {
   const world = new SimWorld(1);
   const host = world.addNode('a');
-  const cluster = new MemoryCluster({ clock: host.clock, rng: host.rng });
-  await world.finish(action(cluster, host, world));
+  const twin = createTwin(host);
+  await world.finish(action(twin.client, host, () => twin.forget()));
 }
 
-describe('MemoryCluster', () => {
+describe('RestClient', () => {
   test('create gives uid, generation, time and version; a second one is refused', async () => {
     await withCluster(async (cluster) => {
       const created = await cluster.create('Volume', volume('a'));
@@ -154,10 +157,10 @@ describe('MemoryCluster', () => {
   });
 
   test('A watch from before the history is a gap', async () => {
-    await withCluster(async (cluster, host) => {
+    await withCluster(async (cluster, host, forget) => {
       const { resourceVersion } = await cluster.list('Volume');
       await cluster.create('Volume', volume('a'));
-      cluster.breakWatches();
+      await forget();
       await cluster.create('Volume', volume('b'));
       let gaps = 0;
       cluster.watch('Volume', resourceVersion, {
@@ -217,9 +220,126 @@ describe('MemoryCluster', () => {
   });
 });
 
+describe('RestClient before a server that misbehaves', () => {
+  /** What `behave` answers goes to the client instead of the server's own answer. */
+  async function withTransport(
+    behave: (call: ApiCall, serve: ApiTransport) => Promise<ApiAnswer>,
+    action: (cluster: RestClient, host: Host) => Promise<void>,
+  ): Promise<void> {
+    const world = new SimWorld(2);
+    const host = world.addNode('a');
+    const { server } = createTwin(host);
+    const serve: ApiTransport = (call) => server.handle(call);
+    const transport: ApiTransport = (call) => behave(call, serve);
+    await world.finish(action(new RestClient({ ...host, transport, manager: 'test' }), host));
+  }
+
+  const busy = (status: number): ApiAnswer => ({
+    status,
+    headers: { 'retry-after': '1' },
+    body: encodeText('{"kind":"Status"}'),
+  });
+
+  test('What is not taken now is sent again after the time that the server asks for', async () => {
+    const times: number[] = [];
+    const answers = [busy(429), busy(503)];
+    let clock: Host['clock'] | undefined;
+    await withTransport(
+      async (call, serve) => {
+        times.push(clock?.monotonicMs() ?? 0);
+        return answers.shift() ?? serve(call);
+      },
+      async (cluster, host) => {
+        clock = host.clock;
+        await cluster.create('Volume', volume('a'));
+        assert.equal(times.length, 3);
+        assert.ok((times[1] ?? 0) - (times[0] ?? 0) >= 1_000);
+      },
+    );
+  });
+
+  test('A server that stays busy is an error with its words, not a wait without end', async () => {
+    await withTransport(
+      async () => busy(429),
+      async (cluster) => rejects(cluster.create('Volume', volume('a')), 'refused'),
+    );
+  });
+
+  test('A write whose effect is unknown is not sent again', async () => {
+    let sent = 0;
+    await withTransport(
+      async (call, serve) => {
+        sent += 1;
+        await serve(call);
+        throw new HoldfastError('disconnected', 'Peer went away', { effect: 'unknown' });
+      },
+      async (cluster) => {
+        await rejects(cluster.create('Volume', volume('a')), 'disconnected');
+        assert.equal(sent, 1);
+      },
+    );
+  });
+
+  test('A watch that breaks in a line goes on from where it was and misses nothing', async () => {
+    let streams = 0;
+    await withTransport(
+      async (call, serve) => {
+        const answer = await serve(call);
+        if (call.query.get('watch') !== 'true' || answer.body instanceof Uint8Array) return answer;
+        streams += 1;
+        return { ...answer, body: broken(answer.body) };
+      },
+      async (cluster, host) => {
+        const { resourceVersion } = await cluster.list('Volume');
+        const seen: string[] = [];
+        const watch = cluster.watch('Volume', resourceVersion, {
+          onEvent: (type, object) => seen.push(`${type} ${object.metadata.name}`),
+          onGap: () => assert.fail('There is no gap'),
+        });
+        for (const name of ['a', 'b', 'c', 'd']) {
+          await cluster.create('Volume', volume(name));
+          await host.clock.sleep(3);
+        }
+        await host.clock.sleep(60_000);
+        watch.stop();
+        assert.deepEqual(seen, ['added a', 'added b', 'added c', 'added d']);
+        assert.ok(streams >= 4, `${streams} streams`);
+      },
+    );
+  });
+
+  test('Watches whose server is away come back spread out, not all at once', async () => {
+    const asked: number[] = [];
+    let clock: Host['clock'] | undefined;
+    await withTransport(
+      async () => {
+        asked.push(clock?.monotonicMs() ?? 0);
+        throw new HoldfastError('refused', 'No API server answers');
+      },
+      async (cluster, host) => {
+        clock = host.clock;
+        const handler = { onEvent: () => {}, onGap: () => {} };
+        const watches = Array.from({ length: 20 }, () => cluster.watch('Volume', '1', handler));
+        await host.clock.sleep(60_000);
+        for (const watch of watches) watch.stop();
+        assert.ok(asked.length < 20 * 15, `${asked.length} tries in a minute`);
+        assert.ok(new Set(asked.map((ms) => Math.round(ms))).size > 150);
+      },
+    );
+  });
+});
+
+/** One whole line, then half of the next, then the end of the connection. */
+async function* broken(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const line of linesOf(chunks)) {
+    yield encodeText(`${line}\n${line.slice(0, 40)}`);
+    throw new HoldfastError('disconnected', 'Peer went away');
+  }
+}
+
 describe('Informer', () => {
   test('Informer sees through a gap what changed meanwhile', async () => {
-    await withCluster(async (cluster, host) => {
+    await withCluster(async (cluster, host, forget) => {
       await cluster.create('Volume', volume('a'));
       await cluster.create('Volume', volume('b'));
       const seen: string[] = [];
@@ -233,7 +353,7 @@ describe('Informer', () => {
       });
       await informer.start();
       assert.deepEqual(seen.splice(0), ['a -+', 'b -+']);
-      cluster.breakWatches();
+      await forget();
       await cluster.delete('Volume', { name: 'a' });
       await cluster.patch('Volume', { name: 'b' }, { spec: { replicas: 1 } });
       await cluster.create('Volume', volume('c'));
@@ -251,110 +371,12 @@ describe('Informer', () => {
   });
 });
 
-const DIRECTORY = '/cluster/objects';
-
-describe('ObjectFiles', () => {
-  async function open(host: Host): Promise<MemoryCluster> {
-    await host.disk.makeDirectory(DIRECTORY);
-    await host.disk.syncDirectory('/cluster');
-    await host.disk.syncDirectory('/');
-    const files = new ObjectFiles(host.disk, DIRECTORY);
-    const cluster = new MemoryCluster({ clock: host.clock, rng: host.rng, files });
-    await cluster.load();
-    return cluster;
-  }
-
-  test('What was answered is found again after a power loss', async () => {
-    const world = new SimWorld(3);
-    let host = world.addNode('a');
-    let uid: string | undefined;
-    await world.finish(
-      (async () => {
-        const cluster = await open(host);
-        const first = await cluster.create('Volume', volume('a'));
-        await cluster.updateStatus('Volume', {
-          ...first,
-          status: { vote: { promised: 7, promisedTo: 'n', record: null } },
-        });
-        await cluster.create('Volume', volume('b'));
-        await cluster.delete('Volume', { name: 'b' });
-        uid = first.metadata.uid;
-      })(),
-    );
-    world.powerLoss('a');
-    host = world.restart('a');
-    await world.finish(
-      (async () => {
-        const cluster = await open(host);
-        const found = await cluster.get('Volume', { name: 'a' });
-        assert.equal(found.metadata.uid, uid);
-        assert.equal(found.status?.vote?.promised, 7);
-        await rejects(cluster.get('Volume', { name: 'b' }), 'not-found');
-        const next = await cluster.create('Volume', volume('c'));
-        const [before, after] = [found, next].map((object) =>
-          Number(object.metadata.resourceVersion),
-        );
-        assert.ok((after ?? 0) > (before ?? 0));
-      })(),
-    );
-  });
-
-  test('A name that no file can have is refused, and nothing of it is kept', async () => {
-    const world = new SimWorld(4);
-    const host = world.addNode('a');
-    const claim = (name: string): PersistentVolumeClaim => ({
-      apiVersion: 'v1',
-      kind: 'PersistentVolumeClaim',
-      metadata: { name, namespace: 'default' },
-      spec: { resources: { requests: { storage: '1Gi' } } },
-    });
-    await world.finish(
-      (async () => {
-        const cluster = await open(host);
-        const long = 'a'.repeat(239);
-        await assert.rejects(cluster.create('PersistentVolumeClaim', claim(long)), (error) => {
-          assert.ok(HoldfastError.is(error));
-          assert.equal(error.code, 'invalid-object');
-          assert.equal(error.details['path'], 'metadata.name');
-          assert.match(String(error.details['remedy']), /at most 238 characters/);
-          return true;
-        });
-        assert.deepEqual((await cluster.list('PersistentVolumeClaim')).items, []);
-        await cluster.create('PersistentVolumeClaim', claim(long.slice(1)));
-        const again = await open(host);
-        assert.equal((await again.list('PersistentVolumeClaim')).items.length, 1);
-      })(),
-    );
-  });
-
-  test('A damaged object file stops the start and is named, never replaced', async () => {
-    const world = new SimWorld(4);
-    const host = world.addNode('a');
-    await world.finish(
-      (async () => {
-        const cluster = await open(host);
-        await cluster.create('Volume', volume('a'));
-        const path = `${DIRECTORY}/volume/a.yaml`;
-        for (const text of ['kind: Volume\nspec: [', 'kind: Volume\n', '']) {
-          await writeFileAtomically(host.disk, path, encodeText(text));
-          await assert.rejects(open(host), (error) => {
-            assert.ok(HoldfastError.is(error));
-            assert.equal(error.code, 'store-corrupt');
-            assert.equal(error.details['path'], path);
-            return true;
-          });
-        }
-      })(),
-    );
-  });
-});
-
 describe('Manifests', () => {
   const CLAIM = `
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: { name: demo }
-spec: { resources: { requests: { storage: 1Gi } } }
+spec: { accessModes: [ReadWriteOnce], resources: { requests: { storage: 1Gi } } }
 `;
 
   test('Two claims of one name are refused before any is applied', () => {
@@ -382,6 +404,9 @@ spec: { resources: { requests: { storage: 1Gi } } }
       const key = { namespace: 'default', name: 'demo' };
       await cluster.patch('PersistentVolumeClaim', key, { spec: { volumeName: 'pvc-1' } });
       assert.equal(await applyObject(cluster, object), 'unchanged');
+      await changeStatus(cluster, 'PersistentVolumeClaim', key, () => ({
+        phase: 'Bound' as const,
+      }));
       const [grown] = parseManifestObjects(parseManifest(CLAIM.replace('1Gi', '2Gi')));
       assert.ok(grown !== undefined);
       assert.equal(await applyObject(cluster, grown), 'configured');
