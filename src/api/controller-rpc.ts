@@ -2,7 +2,7 @@
  * What the controller answers to people (through the CLI). The vote of nexuses is in engine-rpc.ts
  * and served on the same socket.
  */
-import type { AnyObject, KindName } from './kinds/mod.ts';
+import type { KindName } from './kinds/mod.ts';
 import type { TraceEvent } from './nexus-status.ts';
 import type { ErrorDetails } from './errors.ts';
 
@@ -15,10 +15,6 @@ export interface ObjectName {
   readonly kind: KindName;
   readonly name: string;
   readonly namespace?: string | undefined;
-}
-
-export interface ApplyResult extends ObjectName {
-  readonly outcome: 'created' | 'configured' | 'unchanged';
 }
 
 /** One place on the way from a claim to a device. */
@@ -73,21 +69,6 @@ export interface ControllerMethods {
       }[];
     }
   >;
-  'object.get': Call<ObjectName, AnyObject>;
-  'object.list': Call<
-    { readonly kind: KindName; readonly namespace?: string | undefined },
-    { readonly items: readonly AnyObject[] }
-  >;
-  /** All are checked before the first is applied. */
-  'object.apply': Call<{ readonly objects: readonly unknown[] }, readonly ApplyResult[]>;
-  'object.create': Call<{ readonly object: unknown }, AnyObject>;
-  /** JSON merge patch of everything but the status. */
-  'object.patch': Call<
-    ObjectName & { readonly patch: Readonly<Record<string, unknown>> },
-    AnyObject
-  >;
-  /** `in-use` for what is mounted or has dependents; `terminating` while finalizers run. */
-  'object.delete': Call<ObjectName, { readonly outcome: 'deleted' | 'terminating' }>;
   'cluster.where': Call<
     { readonly kind: string; readonly name: string; readonly namespace?: string | undefined },
     { readonly paths: readonly WherePath[] }

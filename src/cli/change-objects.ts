@@ -3,6 +3,7 @@ import type { AnyObject } from '#api/kinds/mod.ts';
 import { KINDS, parseKindName } from '#api/kinds/mod.ts';
 import { hasCode, HoldfastError } from '#api/mod.ts';
 import {
+  applyObject,
   MANIFEST_BYTES_MAX,
   parseManifest,
   parseManifestObjects,
@@ -14,6 +15,7 @@ import type { ClusterClient, ClusterOption } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { EXIT_OK } from './exit-codes.ts';
 import { scopedName } from './read-objects.ts';
+import { refuseInUse } from './refuse-in-use.ts';
 import { waitFor } from './wait-for.ts';
 
 export interface ChangeOptions extends ClusterOption {
@@ -27,8 +29,9 @@ export interface ChangeOptions extends ClusterOption {
 export async function runApply(context: CliContext, options: ChangeOptions): Promise<number> {
   const objects = await readManifests(context, options);
   return withCluster(context, options, async (cluster) => {
-    for (const result of await cluster.call('object.apply', { objects })) {
-      context.out(`${KINDS[result.kind].plural}/${result.name} ${result.outcome}`);
+    for (const object of objects) {
+      const outcome = await applyObject(cluster.api, object);
+      context.out(`${KINDS[object.kind].plural}/${object.metadata.name} ${outcome}`);
     }
     return EXIT_OK;
   });
@@ -66,10 +69,13 @@ export async function runDelete(
   const timeoutMs = parseSeconds('--timeout', options.timeout, 120);
   return withCluster(context, options, async (cluster) => {
     for (const target of targets) {
-      const { outcome } = await cluster.call('object.delete', target);
-      const title = `${KINDS[target.kind].plural}/${target.name}`;
-      if (outcome === 'deleted' || options.wait === false) {
-        context.out(`${title} ${outcome}`);
+      const { kind } = target;
+      await refuseInUse(cluster, await cluster.get(kind, target));
+      await cluster.api.delete(kind, target);
+      const title = `${KINDS[kind].plural}/${target.name}`;
+      if (options.wait === false) {
+        const isGone = (await cluster.find(kind, target)) === undefined;
+        context.out(`${title} ${isGone ? 'deleted' : 'terminating'}`);
         continue;
       }
       await waitUntilGone(context, cluster, target, title, timeoutMs);

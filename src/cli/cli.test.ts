@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ERROR_CODES, HoldfastError } from '#api/mod.ts';
+import { RestClient } from '#control/kube/mod.ts';
 import { Fleet } from '#control/operator/fleet.testkit.ts';
 import { apply, claim, contextOf, withCli } from './cli.testkit.ts';
 import { chooseClusterPath, layOut } from './cluster-directory.ts';
@@ -138,11 +139,21 @@ describe('holdfast', () => {
   test('Without a cluster the command line says how to start one', async () => {
     const fleet = new Fleet(7, 1);
     const err: string[] = [];
-    await fleet.world.finish(
-      (async () => {
-        assert.equal(await runCli(contextOf(fleet, [], err), ['get', 'claims']), 7);
-      })(),
-    );
+    const silent = async () => {
+      throw new HoldfastError('refused', 'No API server answers', { details: { url: 'x' } });
+    };
+    const api = new RestClient({ ...fleet.host, transport: silent, manager: 'test' });
+    const context = { ...contextOf(fleet, [], err), connectApi: () => api };
+    for (const args of [
+      ['get', 'claims'],
+      ['explain', 'claim', 'x'],
+    ]) {
+      await fleet.world.finish(
+        (async () => {
+          assert.equal(await runCli(context, args), 7);
+        })(),
+      );
+    }
     assert.match(err.join('\n'), /No cluster answers[\s\S]*holdfast up/);
   });
 });

@@ -44,6 +44,7 @@ export function contextOf(fleet: Fleet, out: string[], err: string[]): CliContex
     nodeVersion: 'v24.0.0',
     userId: 1000,
     readInput: () => Promise.resolve(''),
+    connectApi: () => fleet.client,
     up: () => Promise.resolve(0),
     down: () => Promise.resolve(0),
     findTour: () => Promise.resolve(undefined),

@@ -1,3 +1,4 @@
+import type { KubeClient } from '#control/kube/mod.ts';
 import type { Host } from '#host/mod.ts';
 import type { Colors } from './colors.ts';
 
@@ -21,6 +22,8 @@ export interface CliContext {
   readonly userId: number;
   /** Standard input, for `apply -f -`; `invalid-argument` when it is longer. */
   readonly readInput: (bytesMax: number) => Promise<string>;
+  /** The API server whose inner socket this is. */
+  readonly connectApi: (socketPath: string) => KubeClient;
   readonly up: (request: UpRequest) => Promise<number>;
   readonly down: (path: string) => Promise<number>;
   /** `tour`, where it is part of the build. */

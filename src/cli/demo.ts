@@ -1,5 +1,7 @@
 /** What `npm start` adds to `up`: a class, a claim, served over NBD and mounted where possible. */
+import type { PersistentVolumeClaim } from '#api/kinds/mod.ts';
 import { hasCode, PROVISIONER } from '#api/mod.ts';
+import { applyObject } from '#control/kube/mod.ts';
 import { withCluster } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { attach, nbdUrl, waitForMount, waitForReady, waitForServing } from './mount-volume.ts';
@@ -23,7 +25,7 @@ export const SIMPLE_CLASS = {
 
 export async function startDemo(context: CliContext, path: string): Promise<void> {
   await withCluster(context, { cluster: path }, async (cluster) => {
-    const claim = {
+    const claim: PersistentVolumeClaim = {
       apiVersion: 'v1',
       kind: 'PersistentVolumeClaim',
       metadata: { namespace: 'default', name: 'demo' },
@@ -37,9 +39,8 @@ export async function startDemo(context: CliContext, path: string): Promise<void
       namespace: 'default',
       name: 'demo',
     });
-    await cluster.call('object.apply', {
-      objects: before === undefined ? [SIMPLE_CLASS, claim] : [SIMPLE_CLASS],
-    });
+    await applyObject(cluster.api, SIMPLE_CLASS);
+    if (before === undefined) await cluster.api.create('PersistentVolumeClaim', claim);
     const ready = await waitForReady(context, cluster, CLAIM, undefined, TIMEOUT_MS);
     const { name } = ready.metadata;
     const mountPath = ready.spec.attachment?.mountPath ?? `${path}/mnt/demo`;

@@ -2,6 +2,7 @@
 import type { Volume, VolumeAttachmentSpec } from '#api/kinds/mod.ts';
 import { findCondition, isConditionTrue } from '#api/kinds/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
+import { keyOf } from '#control/kube/mod.ts';
 import { resolve } from 'node:path/posix';
 import { withCluster } from './cluster-client.ts';
 import type { ClusterClient, ClusterOption } from './cluster-client.ts';
@@ -87,12 +88,8 @@ export async function attach(
       details: { volume: volume.metadata.name, remedy: 'holdfast explain volume says why' },
     });
   }
-  const patched = await cluster.call('object.patch', {
-    kind: 'Volume',
-    name: volume.metadata.name,
-    patch: { spec: { attachment: { ...wanted, nodeName } } },
-  });
-  return patched as Volume;
+  const patch = { spec: { attachment: { ...wanted, nodeName } } };
+  return cluster.api.patch('Volume', keyOf(volume), patch);
 }
 
 export async function waitForReady(
@@ -198,15 +195,8 @@ export async function runUnmount(
   return withCluster(context, options, async (cluster) => {
     const { volume, title } = await findVolume(cluster, claimText, options.namespace);
     const { name } = volume.metadata;
-    await cluster.call('object.patch', {
-      kind: 'Volume',
-      name,
-      patch: {
-        spec: {
-          attachment: options.nbd === true ? { mountPath: null } : null,
-        },
-      },
-    });
+    const attachment = options.nbd === true ? { mountPath: null } : null;
+    await cluster.api.patch('Volume', { name }, { spec: { attachment } });
     await waitFor(context, `unmounting ${title}`, timeoutMs, async () => {
       const current = await cluster.get('Volume', { name });
       const at = current.status?.attachment ?? null;

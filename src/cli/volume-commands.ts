@@ -9,6 +9,7 @@ import {
   parseVolumeSize,
 } from '#api/kinds/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
+import { keyOf } from '#control/kube/mod.ts';
 import { withCluster } from './cluster-client.ts';
 import type { ClusterClient, ClusterOption } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
@@ -42,17 +43,15 @@ export async function runSnapshot(
     const { claimRef } = volume.spec;
     const base = claimRef?.name ?? volume.metadata.name;
     const name = options.name ?? `${base.slice(0, 40)}-${stamp(context)}`;
-    await cluster.call('object.create', {
-      object: {
-        apiVersion: API_VERSION,
-        kind: 'Snapshot',
-        metadata: { name },
-        spec: {
-          volumeName: volume.metadata.name,
-          ...(claimRef === undefined
-            ? {}
-            : { claimRef: { namespace: claimRef.namespace, name: claimRef.name } }),
-        },
+    await cluster.api.create('Snapshot', {
+      apiVersion: API_VERSION,
+      kind: 'Snapshot',
+      metadata: { name },
+      spec: {
+        volumeName: volume.metadata.name,
+        ...(claimRef === undefined
+          ? {}
+          : { claimRef: { namespace: claimRef.namespace, name: claimRef.name } }),
       },
     });
     if (options.wait === false) {
@@ -99,7 +98,11 @@ export async function runRestore(
     const source = await cluster.get('Volume', { name: snapshot.spec.volumeName });
     const sizeBytes = snapshot.status?.sizeBytes;
     const size = sizeBytes === undefined ? String(source.spec.size) : formatQuantity(sizeBytes);
-    const dataSourceRef = { apiGroup: 'holdfast.dev', kind: 'Snapshot', name: snapshotName };
+    const dataSourceRef = {
+      apiGroup: 'holdfast.dev',
+      kind: 'Snapshot',
+      name: snapshotName,
+    } as const;
     return createClaim(context, cluster, claimText, { source, size, dataSourceRef, options });
   });
 }
@@ -133,7 +136,8 @@ export async function runClone(
       });
     }
     const size = claim.status?.capacity?.storage ?? String(source.spec.size);
-    const dataSourceRef = { kind: 'PersistentVolumeClaim', name: claim.metadata.name };
+    const { name } = claim.metadata;
+    const dataSourceRef = { kind: 'PersistentVolumeClaim', name } as const;
     return createClaim(context, cluster, claimText, { source, size, dataSourceRef, options });
   });
 }
@@ -141,7 +145,7 @@ export async function runClone(
 interface NewClaim {
   readonly source: Volume;
   readonly size: string;
-  readonly dataSourceRef: object;
+  readonly dataSourceRef: NonNullable<PersistentVolumeClaim['spec']['dataSourceRef']>;
   readonly options: VolumeOptions;
 }
 
@@ -156,17 +160,15 @@ async function createClaim(
   const storage =
     options.size === undefined ? size : formatQuantity(parseVolumeSize('--size', options.size));
   const storageClassName = options.storageClass ?? (await classOf(cluster, source));
-  await cluster.call('object.create', {
-    object: {
-      apiVersion: 'v1',
-      kind: 'PersistentVolumeClaim',
-      metadata: { namespace: target.namespace, name: target.name },
-      spec: {
-        accessModes: ['ReadWriteOnce'],
-        resources: { requests: { storage } },
-        ...(storageClassName === undefined ? {} : { storageClassName }),
-        dataSourceRef,
-      },
+  await cluster.api.create('PersistentVolumeClaim', {
+    apiVersion: 'v1',
+    kind: 'PersistentVolumeClaim',
+    metadata: { namespace: target.namespace, name: target.name },
+    spec: {
+      accessModes: ['ReadWriteOnce'],
+      resources: { requests: { storage } },
+      ...(storageClassName === undefined ? {} : { storageClassName }),
+      dataSourceRef,
     },
   });
   const title = `${target.namespace}/${target.name}`;
@@ -233,16 +235,11 @@ async function patchSize(
 ): Promise<void> {
   if (claim === undefined) {
     const { name } = volume.metadata;
-    await cluster.call('object.patch', { kind: 'Volume', name, patch: { spec: { size } } });
+    await cluster.api.patch('Volume', { name }, { spec: { size } });
     return;
   }
-  const { name, namespace } = claim.metadata;
-  await cluster.call('object.patch', {
-    kind: 'PersistentVolumeClaim',
-    name,
-    namespace,
-    patch: { spec: { resources: { requests: { storage: size } } } },
-  });
+  const patch = { spec: { resources: { requests: { storage: size } } } };
+  await cluster.api.patch('PersistentVolumeClaim', keyOf(claim), patch);
 }
 
 export async function runRebuild(

@@ -4,6 +4,7 @@ import type { CliContext, ExtraCommand } from '#cli/mod.ts';
 import { colorsFor, runCli } from '#cli/mod.ts';
 import { createNodeHost } from '#host/node/mod.ts';
 import { existsSync } from 'node:fs';
+import { createApiClient } from './api-client.ts';
 import { runDown } from './down.ts';
 import { createMachine } from './machine.ts';
 import { runUp } from './up.ts';
@@ -37,6 +38,7 @@ export function createContext(): CliContext {
     nodeVersion: process.version,
     userId: process.getuid?.() ?? -1,
     readInput,
+    connectApi: (socketPath) => createApiClient(host, socketPath, 'holdfast-cli'),
     up: (request) => runUp({ ...request, onLine: (text) => err(`up: ${text}`) }),
     down: (path) => runDown({ path, onLine: (text) => err(text) }),
     findTour,

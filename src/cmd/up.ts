@@ -9,9 +9,11 @@
  *   back what was attached and mounted.
  */
 import { ERROR_CODES, HoldfastError, type ControllerMethods, type NodeMethods } from '#api/mod.ts';
+import { isConditionTrue } from '#api/kinds/mod.ts';
 import { layOut, type ClusterDirectory } from '#cli/mod.ts';
 import { createNodeHost, isSocketLive, processStart } from '#host/node/mod.ts';
 import type { DiskLock, Host } from '#host/mod.ts';
+import type { KubeClient } from '#control/kube/mod.ts';
 import { RpcClient } from '#rpc/mod.ts';
 import { spawn } from 'node:child_process';
 import {
@@ -315,7 +317,7 @@ async function waitUntilReady(starting: Starting): Promise<void> {
     while (
       clock.monotonicMs() < deadlineMs &&
       !isStopping.current &&
-      !(await answers(() => allNodesReady(controllerClient)))
+      !(await answers(() => allNodesReady(api)))
     ) {
       await clock.sleep(100);
     }
@@ -391,42 +393,34 @@ async function startDetached(
   child.on('exit', (code) => {
     exitCode = code ?? 1;
   });
-  const client = new RpcClient<ControllerMethods>({
-    net: host.net,
-    clock: host.clock,
-    address: directory.controllerAddress,
-  });
-  try {
-    for (const deadlineMs = Date.now() + READY_MS; Date.now() < deadlineMs; ) {
-      if (exitCode !== null) {
-        throw new HoldfastError('aborted', 'The cluster did not start', {
-          details: {
-            log: outputFile,
-            lastOutput: readFileSync(outputFile, 'utf8').trimEnd().slice(-1_000),
-            remedy: 'Read the log',
-          },
-        });
-      }
-      if (await answers(() => allNodesReady(client))) {
-        child.unref();
-        await options.onReady();
-        return 0;
-      }
-      await host.clock.sleep(100);
+  const api = createApiClient(host, directory.apiSocket, 'holdfast-up');
+  for (const deadlineMs = Date.now() + READY_MS; Date.now() < deadlineMs; ) {
+    if (exitCode !== null) {
+      throw new HoldfastError('aborted', 'The cluster did not start', {
+        details: {
+          log: outputFile,
+          lastOutput: readFileSync(outputFile, 'utf8').trimEnd().slice(-1_000),
+          remedy: 'Read the log',
+        },
+      });
     }
-  } finally {
-    client.close();
+    if (await answers(() => allNodesReady(api))) {
+      child.unref();
+      await options.onReady();
+      return 0;
+    }
+    await host.clock.sleep(100);
   }
   throw new HoldfastError('timed-out', 'The cluster did not start in time', {
     details: { log: outputFile, remedy: 'Read the log; holdfast down stops what runs' },
   });
 }
 
-async function allNodesReady(client: RpcClient<ControllerMethods>): Promise<void> {
-  const { items } = await client.call('object.list', { kind: 'StorageNode' }, { timeoutMs: 2_000 });
+async function allNodesReady(api: KubeClient): Promise<void> {
+  const { items } = await api.list('StorageNode');
+  if (items.length === 0) throw new HoldfastError('refused', 'Nodes are not known yet');
   for (const item of items) {
-    const conditions = item.kind === 'StorageNode' ? (item.status?.conditions ?? []) : [];
-    const isReady = conditions.some((entry) => entry.type === 'Ready' && entry.status === 'True');
-    if (!isReady) throw new HoldfastError('refused', 'Node is not ready yet');
+    if (!isConditionTrue(item.status?.conditions, 'Ready'))
+      throw new HoldfastError('refused', 'Node is not ready yet');
   }
 }

@@ -16,11 +16,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { after, before, describe, test } from 'node:test';
-import { HoldfastError, type ControllerMethods } from '#api/mod.ts';
+import { HoldfastError } from '#api/mod.ts';
 import { flushDevice, readDevice, writeDevice } from '#data/block/mod.ts';
 import { NbdClientDevice } from '#data/frontend/mod.ts';
 import { createNodeHost } from '#host/node/mod.ts';
-import { RpcClient } from '#rpc/mod.ts';
+import { createApiClient } from '#cmd/cli-context.testkit.ts';
 
 const MIB = 1024 * 1024;
 const ENTRY = new URL('../../src/cmd/holdfast.ts', import.meta.url).pathname;
@@ -64,13 +64,8 @@ function remount(path: string, options: string): void {
 }
 
 async function pool(name: string): Promise<string> {
-  const address = `unix:${cluster}/run/controller.sock`;
-  const client = new RpcClient<ControllerMethods>({ net: host.net, clock: host.clock, address });
-  try {
-    return JSON.stringify(await client.call('object.get', { kind: 'DiskPool', name }));
-  } finally {
-    client.close();
-  }
+  const client = createApiClient(host, `${cluster}/run/apiserver.sock`, 'test');
+  return JSON.stringify(await client.get('DiskPool', { name }));
 }
 
 function poolText(name: string): string {

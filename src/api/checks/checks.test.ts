@@ -86,6 +86,6 @@ describe('Checks of calls', () => {
 
   test('What is as the type says passes unchanged', () => {
     assert.deepEqual(ENGINE_CHECKS['volume.attach'](SPEC, ''), SPEC);
-    assert.deepEqual(CONTROLLER_CHECKS['object.list']({ kind: 'Volume' }, ''), { kind: 'Volume' });
+    assert.deepEqual(CONTROLLER_CHECKS['volume.scrub']({ volume: 'v' }, ''), { volume: 'v' });
   });
 });

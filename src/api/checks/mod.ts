@@ -24,8 +24,6 @@ import type {
 import type { MembershipRecord, RecordMember, RecordPosition, VoterFloor } from '../membership.ts';
 import type { ReplicaIdentity } from '../replica-values.ts';
 import {
-  anyMap,
-  anything,
   type Check,
   count,
   flag,
@@ -49,7 +47,6 @@ export type Checks<Table> = {
 
 const REPLICAS_MAX = 16;
 /** More than a frame of 8 MiB can hold of what has a name. */
-const OBJECTS_MAX = 65_536;
 
 const volume = id<VolumeId>();
 const replica = id<ReplicaId>();
@@ -154,12 +151,6 @@ const namespace = optional(text(63));
 
 export const CONTROLLER_CHECKS: Checks<ControllerMethods> = {
   'cluster.describe': nothing,
-  'object.get': shape({ kind, name, namespace }),
-  'object.list': shape({ kind, namespace }),
-  'object.apply': shape({ objects: listOf(anything, OBJECTS_MAX) }),
-  'object.create': shape({ object: anything }),
-  'object.patch': shape({ kind, name, namespace, patch: anyMap }),
-  'object.delete': shape({ kind, name, namespace }),
   'cluster.where': shape({ kind: text(80), name, namespace }),
   'cluster.explain': shape({ kind, name, namespace }),
   'cluster.quiesce': shape({ timeoutMs: count }),

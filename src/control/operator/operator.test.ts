@@ -7,7 +7,6 @@ import { HoldfastError } from '#api/mod.ts';
 import { Fleet } from './fleet.testkit.ts';
 import { explain } from './graph/explain.ts';
 import { findWhere } from './graph/where.ts';
-import { createControllerHandlers } from './mod.ts';
 
 const SNAPSHOT = { apiGroup: 'holdfast.dev', kind: 'Snapshot', name: 'before' } as const;
 const DEMO = { namespace: 'default', name: 'demo' };
@@ -180,19 +179,6 @@ describe('Operator', () => {
     await new Fleet(9, 3).run(async (fleet) => {
       const volume = await bind(fleet);
       await attach(fleet, volume, { mountPath: '/mnt/demo' });
-      const handlers = createControllerHandlers(fleet.operator, {
-        cluster: 'c',
-        version: '0',
-        pid: 1,
-        manifestErrors: [],
-      });
-      const asked = handlers['object.delete']({ kind: 'PersistentVolumeClaim', ...DEMO });
-      await assert.rejects(asked, (error) => {
-        assert.ok(HoldfastError.is(error));
-        assert.equal(error.code, 'in-use');
-        assert.match(String(error.details['remedy']), /holdfast umount default\/demo/);
-        return true;
-      });
       await fleet.client.delete('PersistentVolumeClaim', DEMO);
       await fleet.client.delete('Volume', { name: volume.metadata.name });
       await fleet.until('said', async () => {

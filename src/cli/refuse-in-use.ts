@@ -1,0 +1,68 @@
+/** What may not be deleted while others need it, told to people before anything is asked. */
+import type { AnyObject, Volume } from '#api/kinds/mod.ts';
+import { HoldfastError } from '#api/mod.ts';
+import { formatKey } from '#control/kube/mod.ts';
+import type { ClusterClient } from './cluster-client.ts';
+
+/** `in-use` at once: the API itself would wait in Terminating with a condition. */
+export async function refuseInUse(cluster: ClusterClient, object: AnyObject): Promise<void> {
+  if (object.kind === 'DiskPool' || object.kind === 'StorageNode') {
+    const holders = await holdersOf(cluster, object);
+    if (holders.length === 0) return;
+    throw new HoldfastError('in-use', 'It holds what others need', {
+      details: {
+        kind: object.kind,
+        name: object.metadata.name,
+        holds: holders.join(', '),
+        remedy: 'Delete or move these first; cordon it with unschedulable: true meanwhile',
+      },
+    });
+  }
+  const volume = await volumeOf(cluster, object);
+  if (volume === undefined) return;
+  const { attachment } = volume.spec;
+  if (attachment?.mountPath !== undefined) {
+    const { claimRef } = volume.spec;
+    const claim = claimRef === undefined ? volume.metadata.name : formatKey(claimRef);
+    throw new HoldfastError('in-use', 'Volume is mounted', {
+      details: {
+        volume: volume.metadata.name,
+        path: attachment.mountPath,
+        node: attachment.nodeName,
+        remedy: `Unmount it first: holdfast umount ${claim}`,
+      },
+    });
+  }
+  const snapshots = (await cluster.list('Snapshot')).filter(
+    (snapshot) =>
+      snapshot.spec.volumeName === volume.metadata.name &&
+      snapshot.metadata.labels?.['holdfast.dev/clone'] === undefined,
+  );
+  if (snapshots.length === 0) return;
+  throw new HoldfastError('in-use', 'Volume has snapshots', {
+    details: {
+      volume: volume.metadata.name,
+      snapshots: snapshots.map((snapshot) => snapshot.metadata.name).join(', '),
+      remedy: 'Delete them first: holdfast delete snapshot NAME',
+    },
+  });
+}
+
+async function holdersOf(cluster: ClusterClient, object: AnyObject): Promise<string[]> {
+  const { name } = object.metadata;
+  if (object.kind === 'StorageNode') {
+    const pools = await cluster.list('DiskPool');
+    return pools.filter((pool) => pool.spec.nodeName === name).map((pool) => pool.metadata.name);
+  }
+  const replicas = await cluster.list('Replica');
+  return replicas
+    .filter((replica) => replica.spec.poolName === name)
+    .map((replica) => replica.metadata.name);
+}
+
+async function volumeOf(cluster: ClusterClient, object: AnyObject): Promise<Volume | undefined> {
+  if (object.kind === 'Volume') return object;
+  if (object.kind !== 'PersistentVolumeClaim' || object.spec.volumeName === undefined)
+    return undefined;
+  return cluster.find('Volume', { name: object.spec.volumeName });
+}
