@@ -162,7 +162,7 @@ describe('Bad input to the command line', () => {
       await apply(cli, fleet, claim('demo'));
       assert.equal((await cli('mount', 'demo', '/mnt/x')).code, 0);
       const before = await everything(cli);
-      const volume = /pvc-\S+/.exec((await cli('get', 'claims')).out)?.[0] ?? '';
+      const volume = /pvc-\S+/.exec((await cli('get', 'volumes')).out)?.[0] ?? '';
       for (const command of [
         ['claim', 'demo'],
         ['volume', volume],

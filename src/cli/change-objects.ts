@@ -1,6 +1,6 @@
 /** apply, create and delete. */
-import type { AnyObject } from '#api/kinds/mod.ts';
-import { KINDS, parseKindName } from '#api/kinds/mod.ts';
+import type { AnyObject, PersistentVolumeClaim } from '#api/kinds/mod.ts';
+import { KINDS, parseKindName, persistentVolumeNameOf } from '#api/kinds/mod.ts';
 import { hasCode, HoldfastError } from '#api/mod.ts';
 import {
   applyObject,
@@ -70,7 +70,8 @@ export async function runDelete(
   return withCluster(context, options, async (cluster) => {
     for (const target of targets) {
       const { kind } = target;
-      await refuseInUse(cluster, await cluster.get(kind, target));
+      const object = await cluster.get(kind, target);
+      await refuseInUse(cluster, object);
       await cluster.api.delete(kind, target);
       const title = `${KINDS[kind].plural}/${target.name}`;
       if (options.wait === false) {
@@ -79,6 +80,9 @@ export async function runDelete(
         continue;
       }
       await waitUntilGone(context, cluster, target, title, timeoutMs);
+      if (object.kind === 'PersistentVolumeClaim') {
+        await waitForVolume(context, cluster, object, timeoutMs);
+      }
       context.out(`${title} deleted`);
     }
     return EXIT_OK;
@@ -132,6 +136,22 @@ async function waitUntilGone(
       if (hasCode(error, 'not-found')) return { done: true };
       throw error;
     }
+  });
+}
+
+/** The volume of a deleted claim goes too, unless its policy keeps it. */
+async function waitForVolume(
+  context: CliContext,
+  cluster: ClusterClient,
+  claim: PersistentVolumeClaim,
+  timeoutMs: number,
+): Promise<void> {
+  const name = claim.spec.volumeName ?? persistentVolumeNameOf(claim);
+  await waitFor(context, `deleting the volume of ${claim.metadata.name}`, timeoutMs, async () => {
+    const left = await cluster.find('PersistentVolume', { name });
+    const isKept = left?.spec.persistentVolumeReclaimPolicy !== 'Delete';
+    if (left === undefined || isKept) return { done: true };
+    return { progress: left.status?.message ?? 'its claim is gone' };
   });
 }
 

@@ -17,6 +17,26 @@ export function parseClaimName(text: string, namespace: string | undefined): Cla
   return { namespace: first, name };
 }
 
+/** Through its PersistentVolume; one that is being made has none yet, but names its claim. */
+export async function volumeOfClaim(
+  cluster: ClusterClient,
+  claim: PersistentVolumeClaim,
+): Promise<Volume | undefined> {
+  const bound = claim.spec.volumeName;
+  if (bound !== undefined) {
+    const persistentVolume = await cluster.find('PersistentVolume', { name: bound });
+    const handle = persistentVolume?.spec.csi?.volumeHandle;
+    return handle === undefined ? undefined : cluster.find('Volume', { name: handle });
+  }
+  const { name, namespace } = claim.metadata;
+  return (await cluster.list('Volume')).find(
+    ({ metadata, spec: { claimRef } }) =>
+      metadata.deletionTimestamp === undefined &&
+      claimRef?.name === name &&
+      claimRef?.namespace === namespace,
+  );
+}
+
 export interface VolumeOfClaim {
   readonly claim: PersistentVolumeClaim | undefined;
   readonly volume: Volume;
@@ -46,9 +66,7 @@ export async function findVolume(
     });
   }
   const title = `${name.namespace}/${name.name}`;
-  const { volumeName } = claim.spec;
-  const volume =
-    volumeName === undefined ? undefined : await cluster.find('Volume', { name: volumeName });
+  const volume = await volumeOfClaim(cluster, claim);
   if (volume !== undefined) return { claim, volume, title };
   throw new HoldfastError('not-found', 'Claim has no volume yet', {
     details: { claim: title, remedy: `holdfast explain claim ${title} says why` },

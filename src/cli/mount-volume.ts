@@ -1,14 +1,14 @@
 /** mount and umount: Volume.spec.attachment, and waiting for what the operator makes of it. */
-import type { Volume, VolumeAttachmentSpec } from '#api/kinds/mod.ts';
+import type { Condition, Volume, VolumeAttachmentSpec } from '#api/kinds/mod.ts';
 import { findCondition, isConditionTrue } from '#api/kinds/mod.ts';
-import { HoldfastError } from '#api/mod.ts';
+import { hasCode, HoldfastError } from '#api/mod.ts';
 import { keyOf } from '#control/kube/mod.ts';
 import { resolve } from 'node:path/posix';
 import { withCluster } from './cluster-client.ts';
 import type { ClusterClient, ClusterOption } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { EXIT_OK } from './exit-codes.ts';
-import { findVolume } from './find-volume.ts';
+import { findVolume, parseClaimName } from './find-volume.ts';
 import { parseSeconds } from './change-objects.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -103,39 +103,39 @@ export async function waitForReady(
   let refusedSinceMs: number | null = null;
   // Absent claims are an error at once; a claim that is being provisioned is waited for.
   return waitFor(context, `claim ${text}`, timeoutMs, async () => {
-    try {
-      const { volume } = await findVolume(cluster, text, namespace);
-      const ready = findCondition(volume.status?.conditions, 'Ready');
-      if (ready?.reason !== 'NoPlacement') refusedSinceMs = null;
-      else refusedSinceMs ??= clock.monotonicMs();
-      if (refusedSinceMs !== null && clock.monotonicMs() - refusedSinceMs > REFUSED_MS) {
-        throw new HoldfastError('no-placement', 'No set of pools satisfies the claim', {
-          details: {
-            claim: text,
-            why: ready?.message ?? '',
-            remedy: 'Add nodes, or ask for fewer replicas',
-          },
-        });
-      }
-      if (ready?.status === 'True') return { done: volume };
-      return { progress: ready?.message ?? 'being made' };
-    } catch (error) {
-      const isPending =
-        HoldfastError.is(error) && error.code === 'not-found' && 'claim' in error.details;
-      if (!isPending) throw error;
-      return { progress: await pendingReason(cluster, text, namespace) };
+    const { volume, ready } = await readinessOf(cluster, text, namespace);
+    if (ready?.reason !== 'NoPlacement') refusedSinceMs = null;
+    else refusedSinceMs ??= clock.monotonicMs();
+    if (refusedSinceMs !== null && clock.monotonicMs() - refusedSinceMs > REFUSED_MS) {
+      throw new HoldfastError('no-placement', 'No set of pools satisfies the claim', {
+        details: {
+          claim: text,
+          why: ready?.message ?? '',
+          remedy: 'Add nodes, or ask for fewer replicas',
+        },
+      });
     }
+    if (ready?.status === 'True' && volume !== undefined) return { done: volume };
+    return { progress: ready?.message ?? 'being made' };
   });
 }
 
-async function pendingReason(
+/** What the claim says counts: before it has a volume, and of the volume afterwards. */
+async function readinessOf(
   cluster: ClusterClient,
   text: string,
   namespace: string | undefined,
-): Promise<string> {
-  const { parseClaimName } = await import('./find-volume.ts');
-  const claim = await cluster.find('PersistentVolumeClaim', parseClaimName(text, namespace));
-  return findCondition(claim?.status?.conditions, 'Ready')?.message ?? 'being provisioned';
+): Promise<{ readonly volume?: Volume; readonly ready: Condition | undefined }> {
+  try {
+    const { volume, claim } = await findVolume(cluster, text, namespace);
+    const { conditions } = (claim ?? volume).status ?? {};
+    return { volume, ready: findCondition(conditions, 'Ready') };
+  } catch (error) {
+    const isPending = hasCode(error, 'not-found') && 'claim' in (error as HoldfastError).details;
+    if (!isPending) throw error;
+    const claim = await cluster.get('PersistentVolumeClaim', parseClaimName(text, namespace));
+    return { ready: findCondition(claim.status?.conditions, 'Ready') };
+  }
 }
 
 /** Ends with the reason when the machine cannot mount. */

@@ -173,6 +173,58 @@ export const COLUMNS: Readonly<Record<KindName, readonly Column[]>> = {
     column('StorageNode', 'ENGINE-PID', (node) => node.status?.enginePid, true),
     column('StorageNode', 'MISSING', (node) => node.status?.missing?.join(','), true),
   ],
+  PersistentVolume: [
+    NAME,
+    column('PersistentVolume', 'CAPACITY', (pv) => pv.spec.capacity.storage),
+    column('PersistentVolume', 'RECLAIM', (pv) => pv.spec.persistentVolumeReclaimPolicy),
+    {
+      head: 'STATUS',
+      cell: (object) =>
+        object.metadata.deletionTimestamp === undefined && object.kind === 'PersistentVolume'
+          ? (object.status?.phase ?? 'Pending')
+          : 'Terminating',
+    },
+    column('PersistentVolume', 'CLAIM', ({ spec: { claimRef } }) =>
+      claimRef === undefined ? '' : `${claimRef.namespace}/${claimRef.name}`,
+    ),
+    column('PersistentVolume', 'STORAGECLASS', (pv) => pv.spec.storageClassName),
+    AGE,
+    column('PersistentVolume', 'VOLUME', (pv) => pv.spec.csi?.volumeHandle, true),
+    column('PersistentVolume', 'REASON', (pv) => pv.status?.message, true),
+  ],
+  VolumeAttachment: [
+    NAME,
+    column('VolumeAttachment', 'PV', (entry) => entry.spec.source.persistentVolumeName),
+    column('VolumeAttachment', 'NODE', (entry) => entry.spec.nodeName),
+    column('VolumeAttachment', 'ATTACHED', (entry) => String(entry.status?.attached ?? false)),
+    AGE,
+    column('VolumeAttachment', 'REASON', (entry) => entry.status?.attachError?.message, true),
+  ],
+  VolumeSnapshot: [
+    NAME,
+    column('VolumeSnapshot', 'READY', (entry) => String(entry.status?.readyToUse ?? false)),
+    column('VolumeSnapshot', 'CLAIM', (entry) => entry.spec.source.persistentVolumeClaimName),
+    column('VolumeSnapshot', 'SIZE', (entry) => entry.status?.restoreSize),
+    column('VolumeSnapshot', 'CLASS', (entry) => entry.spec.volumeSnapshotClassName),
+    AGE,
+    column('VolumeSnapshot', 'REASON', (entry) => entry.status?.error?.message, true),
+  ],
+  VolumeSnapshotClass: [
+    NAME,
+    column('VolumeSnapshotClass', 'DRIVER', (entry) => entry.driver),
+    column('VolumeSnapshotClass', 'DELETIONPOLICY', (entry) => entry.deletionPolicy),
+    AGE,
+  ],
+  VolumeSnapshotContent: [
+    NAME,
+    column('VolumeSnapshotContent', 'READY', (entry) => String(entry.status?.readyToUse ?? false)),
+    column('VolumeSnapshotContent', 'SNAPSHOT', ({ spec: { volumeSnapshotRef } }) =>
+      [volumeSnapshotRef.namespace, volumeSnapshotRef.name].join('/'),
+    ),
+    column('VolumeSnapshotContent', 'HANDLE', (entry) => entry.status?.snapshotHandle),
+    AGE,
+  ],
+  Namespace: [NAME, column('Namespace', 'STATUS', (entry) => entry.status?.phase), AGE],
   Event: [
     {
       head: 'AGE',

@@ -3,6 +3,7 @@ import type { AnyObject, Volume } from '#api/kinds/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
 import { formatKey } from '#control/kube/mod.ts';
 import type { ClusterClient } from './cluster-client.ts';
+import { volumeOfClaim } from './find-volume.ts';
 
 /** `in-use` at once: the API itself would wait in Terminating with a condition. */
 export async function refuseInUse(cluster: ClusterClient, object: AnyObject): Promise<void> {
@@ -62,7 +63,5 @@ async function holdersOf(cluster: ClusterClient, object: AnyObject): Promise<str
 
 async function volumeOf(cluster: ClusterClient, object: AnyObject): Promise<Volume | undefined> {
   if (object.kind === 'Volume') return object;
-  if (object.kind !== 'PersistentVolumeClaim' || object.spec.volumeName === undefined)
-    return undefined;
-  return cluster.find('Volume', { name: object.spec.volumeName });
+  return object.kind === 'PersistentVolumeClaim' ? volumeOfClaim(cluster, object) : undefined;
 }

@@ -23,6 +23,7 @@ import type { ControllerInfo, NodeAccess } from '#control/operator/mod.ts';
 import { createControllerHandlers, createVoteHandlers, Operator } from '#control/operator/mod.ts';
 import type { Host } from '#host/mod.ts';
 import { ControllerService } from '#control/csi/controller/mod.ts';
+import { EmbeddedControllers } from '#control/embedded/mod.ts';
 import { createIdentityService } from '#control/csi/mod.ts';
 import { createNodeHost } from '#host/node/mod.ts';
 import { RpcClient, serveRpc } from '#rpc/mod.ts';
@@ -75,6 +76,8 @@ export async function runController(args: readonly string[]): Promise<void> {
   );
   const csi = new ControllerService({ client, clock: host.clock, log: host.log });
   await csi.start();
+  const embedded = new EmbeddedControllers({ ...host, client, controller: csi.calls });
+  await embedded.start();
   const csiServer = await serveCsi(
     `${runDir}/csi.sock`,
     {
@@ -90,6 +93,7 @@ export async function runController(args: readonly string[]): Promise<void> {
   async function stop(): Promise<void> {
     await server.close();
     await csiServer.close();
+    await embedded.stop();
     csi.stop();
     await operator.stop();
     await lock.release();

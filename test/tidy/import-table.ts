@@ -37,6 +37,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'control/sched': ['api', 'lib'],
   'control/mounts': ['api', 'host', 'lib'],
   'control/operator': ['control/kube', 'control/sched', 'rpc', 'api', 'host', 'lib'],
+  'control/embedded': ['control/csi', 'control/kube', 'api', 'host', 'lib'],
   'control/csi': ['control/kube', 'control/mounts', 'control/sched', 'rpc', 'api', 'host', 'lib'],
   'control/backup': ['control/kube', 'control/sched', 'rpc', 'api', 'host', 'lib'],
   'control/gateway': ['control/kube', 'control/sched', 'rpc', 'api', 'host', 'lib'],

@@ -2,6 +2,15 @@
 import { z } from 'zod';
 import { HoldfastError } from '../errors.ts';
 import { classBody, claimSpec } from './claim.ts';
+import { foreignKind } from './cluster-storage.ts';
+import type {
+  Namespace,
+  PersistentVolume,
+  VolumeAttachment,
+  VolumeSnapshot,
+  VolumeSnapshotClass,
+  VolumeSnapshotContent,
+} from './cluster-storage.ts';
 import type { Event, PersistentVolumeClaim, StorageClass } from './claim.ts';
 import { PROVISIONER } from '../provisioner.ts';
 import { parseClassParameters } from './class-parameters.ts';
@@ -27,6 +36,12 @@ export interface KindTable {
   readonly Mount: Mount;
   readonly PersistentVolumeClaim: PersistentVolumeClaim;
   readonly StorageClass: StorageClass;
+  readonly PersistentVolume: PersistentVolume;
+  readonly VolumeAttachment: VolumeAttachment;
+  readonly VolumeSnapshot: VolumeSnapshot;
+  readonly VolumeSnapshotClass: VolumeSnapshotClass;
+  readonly VolumeSnapshotContent: VolumeSnapshotContent;
+  readonly Namespace: Namespace;
   readonly Event: Event;
 }
 
@@ -54,6 +69,16 @@ function ownKind(kind: KindName, spec: z.ZodType, isNamespaced = false): z.ZodTy
     status,
   });
 }
+
+function foreign(
+  kind: KindName,
+  apiVersion: string,
+  names: Pick<KindInfo, 'plural' | 'shortNames' | 'isNamespaced'>,
+): KindInfo {
+  return { kind, apiVersion, ...names, schema: foreignKind(apiVersion, kind, names.isNamespaced) };
+}
+
+const SNAPSHOT_API = 'snapshot.storage.k8s.io/v1';
 
 const event = z.looseObject({
   apiVersion: z.literal('events.k8s.io/v1'),
@@ -137,6 +162,36 @@ export const KINDS: Readonly<Record<KindName, KindInfo>> = {
     isNamespaced: false,
     schema: ownKind('StorageNode', nodeSpec),
   },
+  PersistentVolume: foreign('PersistentVolume', 'v1', {
+    plural: 'persistentvolumes',
+    shortNames: ['pv'],
+    isNamespaced: false,
+  }),
+  VolumeAttachment: foreign('VolumeAttachment', 'storage.k8s.io/v1', {
+    plural: 'volumeattachments',
+    shortNames: [],
+    isNamespaced: false,
+  }),
+  VolumeSnapshot: foreign('VolumeSnapshot', SNAPSHOT_API, {
+    plural: 'volumesnapshots',
+    shortNames: ['vs'],
+    isNamespaced: true,
+  }),
+  VolumeSnapshotClass: foreign('VolumeSnapshotClass', SNAPSHOT_API, {
+    plural: 'volumesnapshotclasses',
+    shortNames: ['vsclass', 'vsclasses'],
+    isNamespaced: false,
+  }),
+  VolumeSnapshotContent: foreign('VolumeSnapshotContent', SNAPSHOT_API, {
+    plural: 'volumesnapshotcontents',
+    shortNames: ['vsc', 'vscs'],
+    isNamespaced: false,
+  }),
+  Namespace: foreign('Namespace', 'v1', {
+    plural: 'namespaces',
+    shortNames: ['ns'],
+    isNamespaced: false,
+  }),
   Event: {
     kind: 'Event',
     apiVersion: 'events.k8s.io/v1',

@@ -15,6 +15,19 @@ export type {
   PersistentVolumeClaimStatus,
   StorageClass,
 } from './claim.ts';
+export { persistentVolumeNameOf } from './cluster-storage.ts';
+export type {
+  AccessModeName,
+  AttachProblem,
+  ClaimReference,
+  Namespace,
+  PersistentVolume,
+  SnapshotProblem,
+  VolumeAttachment,
+  VolumeSnapshot,
+  VolumeSnapshotClass,
+  VolumeSnapshotContent,
+} from './cluster-storage.ts';
 export { findCondition, isConditionTrue, setCondition } from './conditions.ts';
 export type { Condition, ConditionDraft } from './conditions.ts';
 export { FIXED_FIELDS, GROWING_FIELDS } from './fixed-fields.ts';

@@ -4,5 +4,11 @@
  * API objects, `node/` the engine and the mounts of its node; nothing here knows replicas.
  */
 export { createIdentityService } from './identity.ts';
-export type { ControllerCalls, IdentityCalls, NodeCalls, Service } from './messages.ts';
+export type {
+  ControllerCalls,
+  IdentityCalls,
+  NodeCalls,
+  Service,
+  VolumeCapability,
+} from './messages.ts';
 export { statusOf } from './status.ts';

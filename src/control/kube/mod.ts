@@ -21,6 +21,16 @@ export { EventRecorder } from './event-recorder.ts';
 export { Informer } from './informer.ts';
 export { ObjectWaiter } from './object-waiter.ts';
 export { MANIFEST_BYTES_MAX, parseManifest, readManifestFile } from './manifest.ts';
+export {
+  carryOut,
+  describeError,
+  findObject,
+  hasFinalizer,
+  isDeleting,
+  reasonOf,
+  writeStatus,
+} from './reconcile.ts';
+export type { ActionLabel, Execution, Plan, ReconcileContext } from './reconcile.ts';
 export { RestClient } from './rest-client.ts';
 export type { RestClientOptions } from './rest-client.ts';
 export { WorkQueue } from './work-queue.ts';

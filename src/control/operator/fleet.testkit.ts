@@ -17,6 +17,8 @@ import type {
 import { type Check, ENGINE_CHECKS, NODE_CHECKS } from '#api/checks/mod.ts';
 import { GENERATION_ZERO, HoldfastError } from '#api/mod.ts';
 import { API_VERSION } from '#api/kinds/mod.ts';
+import { ControllerService } from '#control/csi/controller/mod.ts';
+import { EmbeddedControllers } from '#control/embedded/mod.ts';
 import { createTwin } from '#control/apiserver/twin.testkit.ts';
 import type { KubeClient } from '#control/kube/mod.ts';
 import type { Host } from '#host/mod.ts';
@@ -269,6 +271,8 @@ export class Fleet {
   readonly host: Host;
   readonly client: KubeClient;
   readonly operator: Operator;
+  readonly csi: ControllerService;
+  readonly embedded: EmbeddedControllers;
   readonly nodes = new Map<string, FakeNode>();
 
   constructor(seed: number, nodeCount: number) {
@@ -279,6 +283,11 @@ export class Fleet {
       this.nodes.set(`node-${index}`, new FakeNode(this, `node-${index}`));
     }
     this.operator = this.createOperator();
+    const { clock, rng, log } = this.host;
+    const { client } = this;
+    this.csi = new ControllerService({ client, clock, log });
+    const controller = this.csi.calls;
+    this.embedded = new EmbeddedControllers({ client, controller, clock, rng, log });
   }
 
   createOperator(): Operator {
@@ -310,7 +319,11 @@ export class Fleet {
       (async () => {
         await this.seed();
         await this.operator.start();
+        await this.csi.start();
+        await this.embedded.start();
         await action(this);
+        await this.embedded.stop();
+        this.csi.stop();
         await this.operator.stop();
       })(),
     );

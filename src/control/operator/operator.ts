@@ -7,15 +7,15 @@ import type { AnyObject, KindName, ObjectOf } from '#api/kinds/mod.ts';
 import { findCondition } from '#api/kinds/mod.ts';
 import { CONTROL_PLANE, type ClusterId, type HoldfastError } from '#api/mod.ts';
 import type { KubeClient, ReconcileResult } from '#control/kube/mod.ts';
-import { EventRecorder, formatKey, Informer, parseKey, WorkQueue } from '#control/kube/mod.ts';
+import { EventRecorder, Informer, parseKey, WorkQueue } from '#control/kube/mod.ts';
 import type { Clock, Log, Rng } from '#host/mod.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { reconcileAttachment } from './attachment/apply.ts';
-import { reconcileClaim } from './claim/apply.ts';
 import { ClusterObserver, digestView } from './cluster-observer.ts';
 import type { NodeAccess, NodeView } from './cluster-observer.ts';
 import { reconcileNode } from './node/apply.ts';
 import { reconcilePool } from './pool/apply.ts';
+import { MOVING_REASONS } from './reconcile.ts';
 import type { OperatorContext } from './reconcile.ts';
 import { reconcileReplica } from './replica/apply.ts';
 import { reconcileSnapshot } from './snapshot/apply.ts';
@@ -31,12 +31,11 @@ export interface OperatorOptions {
   readonly access: (node: string) => NodeAccess | undefined;
 }
 
-type QueueName = 'claim' | 'volume' | 'attachment' | 'replica' | 'snapshot' | 'pool' | 'node';
+type QueueName = 'volume' | 'attachment' | 'replica' | 'snapshot' | 'pool' | 'node';
 
 const RECONCILERS: Readonly<
   Record<QueueName, (context: OperatorContext, key: string) => Promise<ReconcileResult>>
 > = {
-  claim: reconcileClaim,
   volume: reconcileVolume,
   attachment: reconcileAttachment,
   replica: reconcileReplica,
@@ -50,8 +49,6 @@ export class Operator {
   readonly #options: OperatorOptions;
   readonly #queues: Readonly<Record<QueueName, WorkQueue>>;
   readonly #informers: {
-    readonly claims: Informer<'PersistentVolumeClaim'>;
-    readonly classes: Informer<'StorageClass'>;
     readonly volumes: Informer<'Volume'>;
     readonly replicas: Informer<'Replica'>;
     readonly snapshots: Informer<'Snapshot'>;
@@ -80,9 +77,9 @@ export class Operator {
       }),
       events: new EventRecorder({ client, clock, rng, log, instance: CONTROL_PLANE }),
       isQuiesced: () => this.#quiesced,
+      movingReasons: MOVING_REASONS,
     };
     this.#queues = {
-      claim: this.#createQueue('claim'),
       volume: this.#createQueue('volume'),
       attachment: this.#createQueue('attachment'),
       replica: this.#createQueue('replica'),
@@ -91,8 +88,6 @@ export class Operator {
       node: this.#createQueue('node'),
     };
     this.#informers = {
-      claims: this.#createInformer('PersistentVolumeClaim', (key) => this.#add('claim', key)),
-      classes: this.#createInformer('StorageClass', () => this.#addAllClaims()),
       volumes: this.#createInformer('Volume', (key, object) => this.#onVolume(key, object)),
       replicas: this.#createInformer('Replica', (key, object) => this.#onReplica(key, object)),
       snapshots: this.#createInformer('Snapshot', (key, object) => this.#onSnapshot(key, object)),
@@ -182,19 +177,9 @@ export class Operator {
     else this.#queues[queue].add(key);
   }
 
-  #addAllClaims(): void {
-    for (const claim of this.#informers.claims.all()) {
-      const { namespace, name } = claim.metadata;
-      this.#add('claim', formatKey({ name, ...(namespace === undefined ? {} : { namespace }) }));
-    }
-  }
-
   #onVolume(key: string, volume: ObjectOf<'Volume'> | undefined): void {
     this.#add('volume', key);
     this.#add('attachment', key);
-    const claimRef = volume?.spec.claimRef;
-    if (claimRef !== undefined) this.#add('claim', formatKey(claimRef));
-    else if (volume === undefined) this.#addAllClaims();
     const isGoing = volume === undefined || volume.metadata.deletionTimestamp !== undefined;
     if (!isGoing) return;
     for (const replica of this.#informers.replicas.all()) {

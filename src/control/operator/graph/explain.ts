@@ -13,6 +13,8 @@ import {
   type Condition,
   type DiskPool,
   type KindName,
+  type PersistentVolume,
+  type PersistentVolumeClaim,
   type Replica,
   type StorageNode,
   type Volume,
@@ -69,11 +71,14 @@ async function chainOf(context: OperatorContext, object: AnyObject): Promise<Exp
   switch (object.kind) {
     case 'PersistentVolumeClaim': {
       const own = objectLink('claim', object, object.status, ['Ready']);
-      const { volumeName } = object.spec;
+      const volume = await volumeOfClaim(context, object);
+      return volume === undefined ? [own] : [own, ...(await volumeChain(context, volume))];
+    }
+    case 'PersistentVolume': {
+      const handle = object.spec.csi?.volumeHandle;
       const volume =
-        volumeName === undefined
-          ? undefined
-          : await findObject(context, 'Volume', { name: volumeName });
+        handle === undefined ? undefined : await findObject(context, 'Volume', { name: handle });
+      const own = persistentVolumeLink(object);
       return volume === undefined ? [own] : [own, ...(await volumeChain(context, volume))];
     }
     case 'Volume':
@@ -117,11 +122,60 @@ async function chainOf(context: OperatorContext, object: AnyObject): Promise<Exp
           since: '',
         },
       ];
+    case 'VolumeAttachment':
+    case 'VolumeSnapshot':
+    case 'VolumeSnapshotClass':
+    case 'VolumeSnapshotContent':
+    case 'Namespace':
+      return [plainLink(object)];
     case 'Event':
       throw new HoldfastError('invalid-argument', 'Events explain, they are not explained', {
         details: { field: 'kind', value: 'event', remedy: 'Ask for the object that it regards' },
       });
   }
+}
+
+/** Through its PersistentVolume; one that is being made has none yet, but names its claim. */
+async function volumeOfClaim(
+  context: OperatorContext,
+  { metadata: { name, namespace }, spec }: PersistentVolumeClaim,
+): Promise<Volume | undefined> {
+  if (spec.volumeName !== undefined) {
+    const bound = await findObject(context, 'PersistentVolume', { name: spec.volumeName });
+    const handle = bound?.spec.csi?.volumeHandle;
+    return handle === undefined ? undefined : findObject(context, 'Volume', { name: handle });
+  }
+  const { items } = await context.client.list('Volume');
+  return items.find(
+    (volume) =>
+      !isDeleting(volume) &&
+      volume.spec.claimRef?.name === name &&
+      volume.spec.claimRef?.namespace === namespace,
+  );
+}
+
+function persistentVolumeLink(object: PersistentVolume): ExplainLink {
+  const { phase = 'Pending', message = '' } = object.status ?? {};
+  const isWell = phase === 'Bound' || phase === 'Available';
+  return {
+    kind: 'persistentvolume',
+    name: object.metadata.name,
+    state: isWell ? 'ok' : 'failed',
+    message: message === '' ? phase : `${phase}: ${message}`,
+    since: object.metadata.deletionTimestamp ?? '',
+  };
+}
+
+/** What has no conditions: it is there, or it is going. */
+function plainLink({ kind, metadata }: AnyObject): ExplainLink {
+  const { name, namespace, deletionTimestamp } = metadata;
+  return {
+    kind: kind.toLowerCase(),
+    name: namespace === undefined ? name : `${namespace}/${name}`,
+    state: deletionTimestamp === undefined ? 'ok' : 'failed',
+    message: deletionTimestamp === undefined ? 'It is there' : 'Terminating',
+    since: deletionTimestamp ?? '',
+  };
 }
 
 async function findServing(

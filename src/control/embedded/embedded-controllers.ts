@@ -1,0 +1,132 @@
+import type { KindName, ObjectOf } from '#api/kinds/mod.ts';
+import { persistentVolumeNameOf } from '#api/kinds/mod.ts';
+import { CONTROL_PLANE } from '#api/mod.ts';
+import type { ControllerCalls, Service } from '#control/csi/mod.ts';
+import type { KubeClient, ReconcileResult } from '#control/kube/mod.ts';
+import { EventRecorder, formatKey, Informer, keyOf, WorkQueue } from '#control/kube/mod.ts';
+import type { Clock, Log, Rng } from '#host/mod.ts';
+import { reconcileClaim } from './claim/apply.ts';
+import type { EmbeddedContext } from './context.ts';
+import { reconcilePersistentVolume } from './persistent-volume/apply.ts';
+
+export interface EmbeddedOptions {
+  readonly client: KubeClient;
+  /** Called as the sidecars call it. */
+  readonly controller: Service<ControllerCalls>;
+  readonly clock: Clock;
+  readonly rng: Rng;
+  readonly log: Log;
+}
+
+/** Calls wait for what they began: as many volumes can be made at once. */
+const CONCURRENCY = 32;
+/** Callers of CSI come again with back-off; people wait for these. */
+const BACK_OFF_MAX_MS = 5_000;
+const MOVING: ReadonlySet<string> = new Set([
+  'Provisioning',
+  'SourceNotReady',
+  'WaitForFirstConsumer',
+  'Growing',
+  'ReplicasMissing',
+]);
+
+export class EmbeddedControllers {
+  readonly #options: EmbeddedOptions;
+  readonly #context: EmbeddedContext;
+  readonly #claims: WorkQueue;
+  readonly #persistentVolumes: WorkQueue;
+  readonly #informers: readonly { start(): Promise<void>; stop(): void }[];
+  readonly #claimInformer: Informer<'PersistentVolumeClaim'>;
+
+  constructor(options: EmbeddedOptions) {
+    this.#options = options;
+    const { client, clock, rng, log, controller } = options;
+    this.#context = {
+      client,
+      clock,
+      controller,
+      events: new EventRecorder({ client, clock, rng, log, instance: CONTROL_PLANE }),
+      movingReasons: MOVING,
+    };
+    this.#claims = this.#createQueue('claim', reconcileClaim);
+    this.#persistentVolumes = this.#createQueue('persistent-volume', reconcilePersistentVolume);
+    this.#claimInformer = this.#createInformer('PersistentVolumeClaim', (claim) =>
+      this.#onClaim(claim),
+    );
+    this.#informers = [
+      this.#claimInformer,
+      this.#createInformer('PersistentVolume', (pv) => this.#onPersistentVolume(pv)),
+      this.#createInformer('StorageClass', () => this.#onNews()),
+      this.#createInformer('Volume', (volume) => this.#onVolume(volume)),
+      this.#createInformer('Snapshot', () => this.#onNews()),
+    ];
+  }
+
+  /** Resolves when the caches are filled and work has begun. */
+  async start(): Promise<void> {
+    await Promise.all(this.#informers.map((informer) => informer.start()));
+  }
+
+  /** Waits for what runs; nothing is undone. */
+  async stop(): Promise<void> {
+    for (const informer of this.#informers) informer.stop();
+    await Promise.all([this.#claims.stop(), this.#persistentVolumes.stop()]);
+  }
+
+  #createQueue(
+    name: string,
+    reconcile: (context: EmbeddedContext, key: string) => Promise<ReconcileResult>,
+  ): WorkQueue {
+    const { clock, rng, log } = this.#options;
+    return new WorkQueue({
+      name,
+      clock,
+      rng,
+      log,
+      concurrency: CONCURRENCY,
+      backOffMaxMs: BACK_OFF_MAX_MS,
+      reconcile: (key) => reconcile(this.#context, key),
+    });
+  }
+
+  #createInformer<Kind extends KindName>(
+    kind: Kind,
+    onChange: (object: ObjectOf<Kind>) => void,
+  ): Informer<Kind> {
+    const { client, clock, log } = this.#options;
+    return new Informer({
+      kind,
+      client,
+      clock,
+      log,
+      onChange: (_key, before, after) => {
+        const object = after ?? before;
+        if (object !== undefined) onChange(object);
+      },
+    });
+  }
+
+  #onClaim(claim: ObjectOf<'PersistentVolumeClaim'>): void {
+    this.#claims.addGently(formatKey(keyOf(claim)));
+    const name = claim.spec.volumeName ?? persistentVolumeNameOf(claim);
+    this.#persistentVolumes.add(name);
+  }
+
+  #onPersistentVolume(persistentVolume: ObjectOf<'PersistentVolume'>): void {
+    this.#persistentVolumes.addGently(persistentVolume.metadata.name);
+    const { claimRef } = persistentVolume.spec;
+    if (claimRef !== undefined) this.#claims.addGently(formatKey(claimRef));
+  }
+
+  #onVolume(volume: ObjectOf<'Volume'>): void {
+    const { claimRef } = volume.spec;
+    if (claimRef !== undefined) this.#claims.addGently(formatKey(claimRef));
+  }
+
+  /** A class or a source may be what somebody waits for. */
+  #onNews(): void {
+    for (const claim of this.#claimInformer.all()) {
+      if (claim.status?.phase !== 'Bound') this.#claims.addGently(formatKey(keyOf(claim)));
+    }
+  }
+}
