@@ -185,23 +185,14 @@ export interface NodeMethods {
       readonly missing: readonly string[];
     }
   >;
-  /**
-   * Formats the device if, and only if, our metadata says that the volume was never written and its
-   * superblock areas were read and are zero (Never format what may hold data), then mounts it.
-   */
-  'node.mount': Call<
+  /** Unmounts everything that CSI mounted here; nothing is mounted until the process ends. */
+  'node.quiesce': Call<
+    Record<string, never>,
     {
-      readonly volume: VolumeId;
-      readonly device: string;
-      readonly path: string;
-      readonly fsType: 'ext4' | 'xfs';
-      readonly mayFormat: boolean;
-      readonly readOnly: boolean;
-    },
-    MountReport
+      /** What could not be unmounted, in words. */
+      readonly busy: readonly string[];
+    }
   >;
-  'node.unmount': Call<{ readonly volume: VolumeId; readonly path: string }, Record<string, never>>;
-  'node.expand': Call<{ readonly volume: VolumeId; readonly path: string }, MountReport>;
 }
 
 /** Answered by `controller` for nexuses: the control plane's vote (rule 17). */

@@ -1,10 +1,12 @@
 /** What `npm start` adds to `up`: a class, a claim, served over NBD and mounted where possible. */
 import type { PersistentVolumeClaim } from '#api/kinds/mod.ts';
 import { hasCode, PROVISIONER } from '#api/mod.ts';
-import { applyObject } from '#control/kube/mod.ts';
+import { applyObject, keyOf } from '#control/kube/mod.ts';
 import { withCluster } from './cluster-client.ts';
+import type { ClusterClient } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
-import { attach, nbdUrl, waitForMount, waitForReady, waitForServing } from './mount-volume.ts';
+import { ensureMount, mountsOf, waitForMount } from './mount-volume.ts';
+import { attach, nbdUrl, waitForReady, waitForServing } from './serve-volume.ts';
 
 const CLAIM = 'default/demo';
 const TIMEOUT_MS = 90_000;
@@ -43,16 +45,14 @@ export async function startDemo(context: CliContext, path: string): Promise<void
     if (before === undefined) await cluster.api.create('PersistentVolumeClaim', claim);
     const ready = await waitForReady(context, cluster, CLAIM, undefined, TIMEOUT_MS);
     const { name } = ready.metadata;
-    const mountPath = ready.spec.attachment?.mountPath ?? `${path}/mnt/demo`;
     const nodes = await cluster.list('StorageNode');
     const canMount = nodes.every((node) => (node.status?.missing ?? ['unknown']).length === 0);
-    await attach(cluster, ready, {
+    const attached = await attach(cluster, ready, {
       frontends: canMount ? ['nbd', 'fuse'] : ['nbd'],
-      ...(canMount ? { mountPath } : {}),
     });
     const serving = await waitForServing(context, cluster, name, TIMEOUT_MS);
-    let mountedAt: string | undefined;
-    if (canMount) mountedAt = await tryMount(context, name, path);
+    const nodeName = attached.spec.attachment?.nodeName ?? '';
+    const mountedAt = canMount ? await tryMount(context, cluster, nodeName, path) : undefined;
     const missing = nodes.flatMap((node) => node.status?.missing ?? []);
     printDemo(context, path, nbdUrl(serving) ?? '', mountedAt, [...new Set(missing)]);
   });
@@ -60,18 +60,21 @@ export async function startDemo(context: CliContext, path: string): Promise<void
 
 async function tryMount(
   context: CliContext,
-  name: string,
+  cluster: ClusterClient,
+  nodeName: string,
   path: string,
 ): Promise<string | undefined> {
-  return withCluster(context, { cluster: path }, async (cluster) => {
-    try {
-      const volume = await waitForMount(context, cluster, name, TIMEOUT_MS);
-      return volume.status?.attachment?.mountPath;
-    } catch (error) {
-      if (!hasCode(error, 'capability-missing') && !hasCode(error, 'timed-out')) throw error;
-      return undefined;
-    }
-  });
+  const claim = await cluster.get('PersistentVolumeClaim', { namespace: 'default', name: 'demo' });
+  const [before] = await mountsOf(cluster, claim);
+  const spec = before?.spec ?? { claimName: 'demo', nodeName, path: `${path}/mnt/demo` };
+  const key =
+    before === undefined ? await ensureMount(context, cluster, claim, spec) : keyOf(before);
+  try {
+    return (await waitForMount(context, cluster, key, TIMEOUT_MS)).spec.path;
+  } catch (error) {
+    if (!hasCode(error, 'timed-out')) throw error;
+    return undefined;
+  }
 }
 
 function printDemo(

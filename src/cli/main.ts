@@ -229,7 +229,6 @@ function addVolumeCommands(program: Command, context: CliContext, run: Run): voi
     .description('Mount the volume of a claim (DIR/mnt/NAME by default)')
     .option('--node <name>', 'Node that serves it')
     .option('--read-only', 'No writes')
-    .option('--fs-type <type>', 'ext4 or xfs, for a volume that was never written')
     .addOption(timeout())
     .action(
       run<[string, string | undefined]>((options, claim, path) =>

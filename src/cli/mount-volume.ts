@@ -1,28 +1,26 @@
-/** mount and umount: Volume.spec.attachment, and waiting for what the operator makes of it. */
-import type { Condition, Volume, VolumeAttachmentSpec } from '#api/kinds/mod.ts';
-import { findCondition, isConditionTrue } from '#api/kinds/mod.ts';
+/** mount and umount: a Mount object, and waiting for what becomes of it. */
+import type { Mount, PersistentVolumeClaim, StorageNode } from '#api/kinds/mod.ts';
+import { API_VERSION, findCondition, isConditionTrue } from '#api/kinds/mod.ts';
 import { hasCode, HoldfastError } from '#api/mod.ts';
-import { keyOf } from '#control/kube/mod.ts';
+import { keyOf, type ObjectKey } from '#control/kube/mod.ts';
+import { createHash } from 'node:crypto';
 import { resolve } from 'node:path/posix';
 import { withCluster } from './cluster-client.ts';
 import type { ClusterClient, ClusterOption } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { EXIT_OK } from './exit-codes.ts';
-import { findVolume, parseClaimName } from './find-volume.ts';
+import { findVolume, volumeOfClaim } from './find-volume.ts';
 import { parseSeconds } from './change-objects.ts';
+import { attach, nbdUrl, waitForReady, waitForServing } from './serve-volume.ts';
 import { waitFor } from './wait-for.ts';
 
 export interface MountOptions extends ClusterOption {
   readonly namespace?: string | undefined;
   readonly node?: string | undefined;
   readonly readOnly?: boolean | undefined;
-  readonly fsType?: string | undefined;
   readonly nbd?: boolean | undefined;
   readonly timeout?: string | undefined;
 }
-
-/** A refusal may pass: pools that are being opened, nodes that are being started. */
-const REFUSED_MS = 6_000;
 
 export async function runMount(
   context: CliContext,
@@ -32,160 +30,183 @@ export async function runMount(
 ): Promise<number> {
   const timeoutMs = parseSeconds('--timeout', options.timeout, 120);
   return withCluster(context, options, async (cluster) => {
-    const ready = await waitForReady(context, cluster, claimText, options.namespace, timeoutMs);
-    const name = ready.spec.claimRef?.name ?? ready.metadata.name;
-    const path = resolve(context.cwd, pathText ?? `${cluster.path}/mnt/${name}`);
-    refuseSecondMount(ready, path, options);
-    const volume = await attach(cluster, ready, {
-      ...(options.node === undefined ? {} : { nodeName: options.node }),
-      frontends: ['nbd', 'fuse'],
-      mountPath: path,
+    const claim = await claimToMount(context, cluster, claimText, options, timeoutMs);
+    const path = resolve(context.cwd, pathText ?? `${cluster.path}/mnt/${claim.metadata.name}`);
+    const before = (await mountsOf(cluster, claim)).find(
+      (mount) => mount.metadata.deletionTimestamp === undefined,
+    );
+    refuseSecondMount(claim, before, path, options);
+    const node = await chooseNode(cluster, claim, before?.spec.nodeName ?? options.node);
+    await demandCapable(context, cluster, claim, node, timeoutMs);
+    const key = await ensureMount(context, cluster, claim, {
+      claimName: claim.metadata.name,
+      nodeName: node.metadata.name,
+      path,
       readOnly: options.readOnly ?? false,
-      ...(options.fsType === undefined ? {} : { fsType: checkFsType(options.fsType) }),
     });
-    const mounted = await waitForMount(context, cluster, volume.metadata.name, timeoutMs);
-    context.out(`mounted at ${mounted.status?.attachment?.mountPath ?? path}`);
+    await waitForMount(context, cluster, key, timeoutMs);
+    context.out(`mounted at ${path}`);
     return EXIT_OK;
   });
 }
 
-function checkFsType(text: string): 'ext4' | 'xfs' {
-  if (text === 'ext4' || text === 'xfs') return text;
-  throw new HoldfastError('invalid-argument', 'Filesystem is unknown', {
-    details: { field: '--fs-type', value: text, remedy: 'Use ext4 or xfs' },
+/** Bound, or waiting for its first consumer, which this mount is. */
+async function claimToMount(
+  context: CliContext,
+  cluster: ClusterClient,
+  text: string,
+  { namespace }: MountOptions,
+  timeoutMs: number,
+): Promise<PersistentVolumeClaim> {
+  const waiting = await findWaiting(cluster, text, namespace);
+  if (waiting !== undefined) return waiting;
+  const { spec, metadata } = await waitForReady(context, cluster, text, namespace, timeoutMs);
+  if (spec.claimRef !== undefined) return cluster.get('PersistentVolumeClaim', spec.claimRef);
+  throw new HoldfastError('unsupported', 'Volume belongs to no claim', {
+    details: {
+      volume: metadata.name,
+      remedy: 'Only claims are mounted; serve it with holdfast volume attach',
+    },
   });
 }
 
-function refuseSecondMount(volume: Volume, path: string, options: MountOptions): void {
-  const before = volume.spec.attachment ?? null;
-  if (before?.mountPath === undefined) return;
+async function findWaiting(
+  cluster: ClusterClient,
+  text: string,
+  namespace: string | undefined,
+): Promise<PersistentVolumeClaim | undefined> {
+  const { claim } = await findVolume(cluster, text, namespace).catch(async (error: unknown) => {
+    const isPending = hasCode(error, 'not-found') && 'claim' in (error as HoldfastError).details;
+    if (!isPending) throw error;
+    const [inNamespace = '', name = ''] = String((error as HoldfastError).details['claim']).split(
+      '/',
+    );
+    return { claim: await cluster.get('PersistentVolumeClaim', { namespace: inNamespace, name }) };
+  });
+  const ready = findCondition(claim?.status?.conditions, 'Ready');
+  return ready?.reason === 'WaitForFirstConsumer' ? claim : undefined;
+}
+
+export async function mountsOf(
+  cluster: ClusterClient,
+  { metadata: { namespace, name } }: PersistentVolumeClaim,
+): Promise<readonly Mount[]> {
+  const mounts = await cluster.list('Mount', namespace ?? 'default');
+  return mounts.filter((mount) => mount.spec.claimName === name);
+}
+
+function refuseSecondMount(
+  claim: PersistentVolumeClaim,
+  before: Mount | undefined,
+  path: string,
+  options: MountOptions,
+): void {
+  if (before === undefined) return;
+  const { spec } = before;
   const isSame =
-    before.mountPath === path && (options.node === undefined || options.node === before.nodeName);
+    spec.path === path &&
+    (options.node === undefined || options.node === spec.nodeName) &&
+    (spec.readOnly ?? false) === (options.readOnly ?? false);
   if (isSame) return;
   throw new HoldfastError('in-use', 'Volume is mounted elsewhere', {
     details: {
-      volume: volume.metadata.name,
-      path: before.mountPath,
-      node: before.nodeName,
+      claim: claim.metadata.name,
+      path: spec.path,
+      node: spec.nodeName,
       remedy: 'Unmount it first: holdfast umount',
     },
   });
 }
 
-/** Serves the volume over NBD, and FUSE where asked for; what is not said stays as it is. */
-export async function attach(
+/** The one that is wanted; else where it is served, or one with a replica, or with most space. */
+async function chooseNode(
   cluster: ClusterClient,
-  volume: Volume,
-  wanted: Partial<VolumeAttachmentSpec> & Pick<VolumeAttachmentSpec, 'frontends'>,
-): Promise<Volume> {
-  const nodeName =
-    wanted.nodeName ??
-    volume.spec.attachment?.nodeName ??
-    volume.status?.attachment?.nodeName ??
-    volume.spec.placement?.[0]?.nodeName;
-  if (nodeName === undefined) {
-    throw new HoldfastError('not-found', 'Volume is placed nowhere yet', {
-      details: { volume: volume.metadata.name, remedy: 'holdfast explain volume says why' },
-    });
+  claim: PersistentVolumeClaim,
+  wanted: string | undefined,
+): Promise<StorageNode> {
+  if (wanted !== undefined) return cluster.get('StorageNode', { name: wanted });
+  const volume = await volumeOfClaim(cluster, claim);
+  const near = volume?.spec.attachment?.nodeName ?? volume?.spec.placement?.[0]?.nodeName;
+  if (near !== undefined) return cluster.get('StorageNode', { name: near });
+  const pools = [...(await cluster.list('DiskPool'))];
+  pools.sort((a, b) => (b.status?.freeBytes ?? 0) - (a.status?.freeBytes ?? 0));
+  for (const { spec, status } of pools) {
+    if (spec.unschedulable === true || !isConditionTrue(status?.conditions, 'Ready')) continue;
+    const node = await cluster.find('StorageNode', { name: spec.nodeName });
+    if (node !== undefined && node.spec.unschedulable !== true) return node;
   }
-  const patch = { spec: { attachment: { ...wanted, nodeName } } };
-  return cluster.api.patch('Volume', keyOf(volume), patch);
-}
-
-export async function waitForReady(
-  context: CliContext,
-  cluster: ClusterClient,
-  text: string,
-  namespace: string | undefined,
-  timeoutMs: number,
-): Promise<Volume> {
-  const { clock } = context.host;
-  let refusedSinceMs: number | null = null;
-  // Absent claims are an error at once; a claim that is being provisioned is waited for.
-  return waitFor(context, `claim ${text}`, timeoutMs, async () => {
-    const { volume, ready } = await readinessOf(cluster, text, namespace);
-    if (ready?.reason !== 'NoPlacement') refusedSinceMs = null;
-    else refusedSinceMs ??= clock.monotonicMs();
-    if (refusedSinceMs !== null && clock.monotonicMs() - refusedSinceMs > REFUSED_MS) {
-      throw new HoldfastError('no-placement', 'No set of pools satisfies the claim', {
-        details: {
-          claim: text,
-          why: ready?.message ?? '',
-          remedy: 'Add nodes, or ask for fewer replicas',
-        },
-      });
-    }
-    if (ready?.status === 'True' && volume !== undefined) return { done: volume };
-    return { progress: ready?.message ?? 'being made' };
+  throw new HoldfastError('no-placement', 'No node can mount it', {
+    details: { claim: claim.metadata.name, remedy: 'See holdfast get nodes, holdfast get pools' },
   });
 }
 
-/** What the claim says counts: before it has a volume, and of the volume afterwards. */
-async function readinessOf(
+/** What cannot be mounted is served over NBD instead, and both is said. */
+async function demandCapable(
+  context: CliContext,
   cluster: ClusterClient,
-  text: string,
-  namespace: string | undefined,
-): Promise<{ readonly volume?: Volume; readonly ready: Condition | undefined }> {
-  try {
-    const { volume, claim } = await findVolume(cluster, text, namespace);
-    const { conditions } = (claim ?? volume).status ?? {};
-    return { volume, ready: findCondition(conditions, 'Ready') };
-  } catch (error) {
-    const isPending = hasCode(error, 'not-found') && 'claim' in (error as HoldfastError).details;
-    if (!isPending) throw error;
-    const claim = await cluster.get('PersistentVolumeClaim', parseClaimName(text, namespace));
-    return { ready: findCondition(claim.status?.conditions, 'Ready') };
+  claim: PersistentVolumeClaim,
+  node: StorageNode,
+  timeoutMs: number,
+): Promise<void> {
+  const missing = node.status?.missing ?? [];
+  if (missing.length === 0) return;
+  const volume = await volumeOfClaim(cluster, claim);
+  let nbd = '';
+  if (volume !== undefined) {
+    await attach(cluster, volume, { nodeName: node.metadata.name, frontends: ['nbd'] });
+    nbd = nbdUrl(await waitForServing(context, cluster, volume.metadata.name, timeoutMs)) ?? '';
   }
+  throw new HoldfastError('capability-missing', 'This machine cannot mount volumes', {
+    details: {
+      missing: missing.join(', '),
+      nbd,
+      remedy: 'holdfast doctor says how to get it; the volume is served over NBD meanwhile',
+    },
+  });
 }
 
-/** Ends with the reason when the machine cannot mount. */
+/** Idempotent. One of the same name that is going is waited for. */
+export async function ensureMount(
+  context: CliContext,
+  cluster: ClusterClient,
+  claim: PersistentVolumeClaim,
+  spec: Mount['spec'],
+): Promise<ObjectKey> {
+  const { namespace = 'default', name: claimName } = claim.metadata;
+  const hash = createHash('sha256').update(`${claimName} ${spec.nodeName} ${spec.path}`);
+  const base = claimName.replaceAll('.', '-').slice(0, 40).replace(/-+$/, '');
+  const name = `${base}-${hash.digest('hex').slice(0, 8)}`;
+  const mount: Mount = {
+    apiVersion: API_VERSION,
+    kind: 'Mount',
+    metadata: { namespace, name },
+    spec,
+  };
+  return waitFor(context, `mount ${name}`, 60_000, async () => {
+    const before = await cluster.find('Mount', { namespace, name });
+    if (before?.metadata.deletionTimestamp !== undefined) {
+      return { progress: 'the one before is being unmounted' };
+    }
+    if (before === undefined) await cluster.api.create('Mount', mount);
+    return { done: { namespace, name } };
+  });
+}
+
 export async function waitForMount(
   context: CliContext,
   cluster: ClusterClient,
-  name: string,
+  key: ObjectKey,
   timeoutMs: number,
-): Promise<Volume> {
-  return waitFor(context, `mounting ${name}`, timeoutMs, async () => {
-    const volume = await cluster.get('Volume', { name });
-    const mounted = findCondition(volume.status?.conditions, 'Mounted');
-    const isMounted = mounted?.status === 'True' && mounted.reason === 'Mounted';
-    if (isMounted && volume.status?.attachment?.mountPath === volume.spec.attachment?.mountPath) {
-      return { done: volume };
-    }
-    if (mounted?.reason === 'CapabilityMissing') {
-      throw new HoldfastError('capability-missing', 'This machine cannot mount volumes', {
-        details: {
-          missing: mounted.message,
-          nbd: nbdUrl(volume) ?? '',
-          remedy: 'holdfast doctor says how to get it; the volume is served over NBD meanwhile',
-        },
-      });
-    }
-    const attached = findCondition(volume.status?.conditions, 'Attached');
-    return { progress: mounted?.message ?? attached?.message ?? 'waiting' };
+): Promise<Mount> {
+  return waitFor(context, `mounting ${key.name}`, timeoutMs, async () => {
+    const mount = await cluster.get('Mount', key);
+    const ready = findCondition(mount.status?.conditions, 'Ready');
+    if (ready?.status === 'True') return { done: mount };
+    return { progress: ready?.message ?? 'nobody looked at it yet' };
   });
 }
 
-export function nbdUrl(volume: Volume): string | undefined {
-  const url = volume.status?.attachment?.frontends.find((entry) => entry.kind === 'nbd')?.url;
-  return url === '' ? undefined : url;
-}
-
-export async function waitForServing(
-  context: CliContext,
-  cluster: ClusterClient,
-  name: string,
-  timeoutMs: number,
-): Promise<Volume> {
-  return waitFor(context, `opening ${name}`, timeoutMs, async () => {
-    const volume = await cluster.get('Volume', { name });
-    const attached = findCondition(volume.status?.conditions, 'Attached');
-    if (attached?.status === 'True' && nbdUrl(volume) !== undefined) return { done: volume };
-    return { progress: attached?.message ?? 'waiting' };
-  });
-}
-
-/** Unmounts; keeps it served over NBD with --nbd. */
+/** Unmounts and detaches; with --nbd it stays served, or is served, over NBD. */
 export async function runUnmount(
   context: CliContext,
   claimText: string,
@@ -193,22 +214,57 @@ export async function runUnmount(
 ): Promise<number> {
   const timeoutMs = parseSeconds('--timeout', options.timeout, 60);
   return withCluster(context, options, async (cluster) => {
-    const { volume, title } = await findVolume(cluster, claimText, options.namespace);
+    const { volume, claim, title } = await findVolume(cluster, claimText, options.namespace);
+    const mounts = claim === undefined ? [] : await mountsOf(cluster, claim);
+    for (const mount of mounts) await unmount(context, cluster, mount, timeoutMs);
     const { name } = volume.metadata;
-    const attachment = options.nbd === true ? { mountPath: null } : null;
-    await cluster.api.patch('Volume', { name }, { spec: { attachment } });
-    await waitFor(context, `unmounting ${title}`, timeoutMs, async () => {
-      const current = await cluster.get('Volume', { name });
-      const at = current.status?.attachment ?? null;
-      const isOut =
-        options.nbd === true
-          ? (at?.mountPath ?? '') === '' && !isConditionTrue(current.status?.conditions, 'Mounted')
-          : at === null;
-      const why = findCondition(current.status?.conditions, 'Mounted');
-      return isOut ? { done: true } : { progress: why?.message ?? 'detaching' };
-    });
-    const wasMounted = volume.spec.attachment?.mountPath !== undefined;
-    context.out(`${title} ${wasMounted ? 'unmounted' : 'detached'}`);
+    if (options.nbd === true) {
+      const { nodeName } = volume.spec.attachment ?? {};
+      await attach(cluster, volume, { frontends: ['nbd'], ...(nodeName && { nodeName }) });
+      await waitForServing(context, cluster, name, timeoutMs);
+    } else {
+      await detach(context, cluster, name, title, timeoutMs);
+    }
+    context.out(`${title} ${mounts.length > 0 ? 'unmounted' : 'detached'}`);
     return EXIT_OK;
+  });
+}
+
+async function unmount(
+  context: CliContext,
+  cluster: ClusterClient,
+  mount: Mount,
+  timeoutMs: number,
+): Promise<void> {
+  const key = keyOf(mount);
+  await cluster.api.delete('Mount', key).catch((error: unknown) => {
+    if (!hasCode(error, 'not-found')) throw error;
+  });
+  await waitFor(context, `unmounting ${mount.spec.path}`, timeoutMs, async () => {
+    const left = await cluster.find('Mount', key);
+    if (left === undefined) return { done: true };
+    const why = findCondition(left.status?.conditions, 'Terminating');
+    return { progress: why?.message ?? 'unmounting' };
+  });
+}
+
+/** What a Mount attached goes with it; what `volume attach` did is undone here. */
+async function detach(
+  context: CliContext,
+  cluster: ClusterClient,
+  name: string,
+  title: string,
+  timeoutMs: number,
+): Promise<void> {
+  await waitFor(context, `detaching ${title}`, timeoutMs, async () => {
+    const { spec, status } = await cluster.get('Volume', { name });
+    const wanted = spec.attachment ?? null;
+    if (wanted !== null && !wanted.frontends.includes('fuse')) {
+      await cluster.api.patch('Volume', { name }, { spec: { attachment: null } });
+      return { progress: 'detaching' };
+    }
+    const isOut = wanted === null && (status?.attachment ?? null) === null;
+    const why = findCondition(status?.conditions, 'Attached');
+    return isOut ? { done: true } : { progress: why?.message ?? 'detaching' };
   });
 }

@@ -103,7 +103,6 @@ export const COLUMNS: Readonly<Record<KindName, readonly Column[]>> = {
         : `${volume.spec.claimRef.namespace}/${volume.spec.claimRef.name}`,
     ),
     AGE,
-    column('Volume', 'MOUNTED', (volume) => volume.status?.attachment?.mountPath, true),
     column(
       'Volume',
       'NBD',

@@ -21,16 +21,17 @@ export async function refuseInUse(cluster: ClusterClient, object: AnyObject): Pr
   }
   const volume = await volumeOf(cluster, object);
   if (volume === undefined) return;
-  const { attachment } = volume.spec;
-  if (attachment?.mountPath !== undefined) {
-    const { claimRef } = volume.spec;
-    const claim = claimRef === undefined ? volume.metadata.name : formatKey(claimRef);
+  const { claimRef } = volume.spec;
+  const mount = (await cluster.list('Mount', claimRef?.namespace ?? 'default')).find(
+    ({ spec }) => spec.claimName === claimRef?.name,
+  );
+  if (mount !== undefined && claimRef !== undefined) {
     throw new HoldfastError('in-use', 'Volume is mounted', {
       details: {
         volume: volume.metadata.name,
-        path: attachment.mountPath,
-        node: attachment.nodeName,
-        remedy: `Unmount it first: holdfast umount ${claim}`,
+        path: mount.spec.path,
+        node: mount.spec.nodeName,
+        remedy: `Unmount it first: holdfast umount ${formatKey(claimRef)}`,
       },
     });
   }

@@ -16,7 +16,8 @@ import type { CliContext } from './context.ts';
 import { parseSeconds } from './change-objects.ts';
 import { EXIT_NOT_WELL, EXIT_OK } from './exit-codes.ts';
 import { findVolume, parseClaimName } from './find-volume.ts';
-import { attach, nbdUrl, waitForReady, waitForServing } from './mount-volume.ts';
+import { mountsOf } from './mount-volume.ts';
+import { attach, nbdUrl, waitForReady, waitForServing } from './serve-volume.ts';
 import { formatEta, waitFor } from './wait-for.ts';
 
 export interface VolumeOptions extends ClusterOption {
@@ -210,16 +211,21 @@ export async function runExpand(
       const { spec, status } = await cluster.get('Volume', { name });
       const isUnopened = (spec.attachment ?? null) === null && status?.sizeBytes === undefined;
       const isGrown = isUnopened || (status?.sizeBytes ?? 0) >= sizeBytes;
-      const problem = findCondition(status?.conditions, 'FilesystemGrown');
-      if (problem?.status === 'False') {
+      const mounts = claim === undefined ? [] : await mountsOf(cluster, claim);
+      const problem = mounts
+        .map((mount) => findCondition(mount.status?.conditions, 'FilesystemGrown'))
+        .find((condition) => condition?.status === 'False');
+      if (problem !== undefined) {
         throw new HoldfastError('unsupported', 'Filesystem was not grown', {
           details: { volume: name, why: problem.message, remedy: 'Unmount it and mount it again' },
         });
       }
-      const isMounted = (status?.attachment?.mountPath ?? '') !== '';
-      if (isGrown && (!isMounted || status?.filesystemBytes === status?.sizeBytes)) {
-        return { done: true };
-      }
+      const isTold = mounts.every(
+        (mount) =>
+          mount.status?.devicePath !== undefined ||
+          (mount.status?.filesystemBytes ?? 0) >= sizeBytes,
+      );
+      if (isGrown && isTold) return { done: true };
       return { progress: isGrown ? 'growing the filesystem' : 'growing the replicas' };
     });
     context.out(`${title} has ${size}`);

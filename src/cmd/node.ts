@@ -3,10 +3,12 @@ import { NODE_CHECKS } from '#api/checks/mod.ts';
 import type { EngineMethods, Handlers, NodeMethods } from '#api/mod.ts';
 import { createIdentityService } from '#control/csi/mod.ts';
 import { createNodeService } from '#control/csi/node/mod.ts';
+import { NodeLoop } from '#control/embedded/mod.ts';
 import { PublishedVolumes, VolumeMounts } from '#control/mounts/mod.ts';
 import { createNodeHost, NodeFuseMounts } from '#host/node/mod.ts';
 import type { Log } from '#host/mod.ts';
 import { RpcClient, serveRpc } from '#rpc/mod.ts';
+import { createApiClient, untilApiServes } from './api-client.ts';
 import { serveCsi } from './csi-server.ts';
 import { HangWatch } from './hang-watch.ts';
 import { parseRoleOptions, type RoleOptions } from './role-options.ts';
@@ -22,9 +24,32 @@ export async function runNode(args: readonly string[]): Promise<void> {
   await host.disk.lock(`${options.socketPrefix}.node.lock`);
   const nodeDirectory = path.dirname(options.stateDirectory);
   await host.disk.makeDirectory(nodeDirectory);
-  const mounts = await VolumeMounts.open(host.disk, host.exec, `${nodeDirectory}/mounts.json`);
+  const mounts = await VolumeMounts.open(host.disk, host.exec, `${nodeDirectory}/csi.json`);
+  const published = new PublishedVolumes(host.disk, host.exec);
   const fuseMounts = new NodeFuseMounts(host.exec);
   const engine = superviseEngine(options, host.log);
+  const engineClient = new RpcClient<EngineMethods>({
+    net: host.net,
+    clock: host.clock,
+    address: options.engineAddress,
+  });
+  const node = createNodeService({
+    node: options.node,
+    engine: engineClient,
+    mounts,
+    published,
+    disk: host.disk,
+  });
+  const client = createApiClient(host, `${options.runDir}/apiserver.sock`, 'holdfast-node');
+  const loop = new NodeLoop({
+    ...host,
+    client,
+    node,
+    nodeName: options.node,
+    stagingDirectory: `${nodeDirectory}/staging`,
+    staged: () => mounts.list(),
+    targetsOf: (staged) => published.targetsOf({ kind: 'directory', path: staged.path }),
+  });
   const handlers: Handlers<NodeMethods> = {
     'node.describe': async () => ({
       node: options.node,
@@ -35,35 +60,19 @@ export async function runNode(args: readonly string[]): Promise<void> {
       mounts: mounts.list(),
       missing: await fuseMounts.missing(),
     }),
-    'node.mount': (params) => mounts.mount(params),
-    'node.unmount': async ({ volume, path: mountPoint }) => {
-      await mounts.unmount(volume, mountPoint);
-      return {};
-    },
-    'node.expand': ({ path: mountPoint }) => mounts.expand(mountPoint),
+    'node.quiesce': async () => ({ busy: await loop.quiesce() }),
   };
   await engine.start();
   await serveRpc(host.net, options.nodeAddress, handlers, { ...host, checks: NODE_CHECKS });
-  const csiMounts = await VolumeMounts.open(host.disk, host.exec, `${nodeDirectory}/csi.json`);
-  const engineClient = new RpcClient<EngineMethods>({
-    net: host.net,
-    clock: host.clock,
-    address: options.engineAddress,
-  });
   await serveCsi(
     `${options.socketPrefix}.csi.sock`,
     {
       identity: createIdentityService({ version: VERSION, isReady: () => engine.pid > 0 }),
-      node: createNodeService({
-        node: options.node,
-        engine: engineClient,
-        mounts: csiMounts,
-        published: new PublishedVolumes(host.disk, host.exec),
-        disk: host.disk,
-      }),
+      node,
     },
     host.log,
   );
+  void untilApiServes(client, host).then(() => loop.start());
   const watch = new HangWatch({
     clock: host.clock,
     ask: (timeoutMs) => engineClient.call('engine.ping', {}, { timeoutMs }),
@@ -71,6 +80,7 @@ export async function runNode(args: readonly string[]): Promise<void> {
   });
   process.once('SIGTERM', () => {
     watch.stop();
+    void loop.stop();
     void engine.stop(ENGINE_STOP_MS).then(() => process.exit(0));
   });
 }

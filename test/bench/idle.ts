@@ -37,7 +37,7 @@ export async function measureIdle(options: IdleOptions): Promise<IdleFigures> {
   try {
     for (let index = 0; index < volumes; index += 1) {
       await cluster.claim(`idle-${index}`, '64Mi');
-      await cluster.mount(`idle-${index}`, 'ext4');
+      await cluster.mount(`idle-${index}`);
     }
     await pause(settleSeconds * 1000);
     return await measureProcesses(processesOf(cluster.directory), seconds);

@@ -46,8 +46,8 @@ describe('the engine that serves a mount is killed', { skip: whyNotHere(PROGRAMS
 
   for (const fsType of ['ext4', 'xfs'] as const) {
     test(`${fsType} sees a pause and no error`, async (t: TestContext) => {
-      await cluster.claim(fsType, '512Mi');
-      const mountPoint = await cluster.mount(fsType, fsType);
+      await cluster.claim(fsType, '512Mi', fsType);
+      const mountPoint = await cluster.mount(fsType);
       const node = await cluster.servingNode(fsType);
       const writer = new StallWriter(path.join(mountPoint, 'synced'));
       const kills = KILLS[fsType];
@@ -78,7 +78,7 @@ describe('the engine that serves a mount is killed', { skip: whyNotHere(PROGRAMS
 
   test('an unmount right after node and engine were killed leaves it clean', async () => {
     await cluster.claim('hasty', '64Mi');
-    const mountPoint = await cluster.mount('hasty', 'ext4');
+    const mountPoint = await cluster.mount('hasty');
     await writeFile(path.join(mountPoint, 'file'), 'x'.repeat(100_000));
     cluster.kill(await cluster.servingNode('hasty'), 'both');
     await cluster.holdfast('umount', 'hasty');

@@ -71,20 +71,20 @@ export class RealCluster {
   }
 
   /** A claim of three replicas. */
-  async claim(name: string, size: string): Promise<void> {
+  async claim(name: string, size: string, fsType: 'ext4' | 'xfs' = 'ext4'): Promise<void> {
     const manifest = path.join(this.directory, 'manifests', `${name}.yaml`);
     const text = `
 apiVersion: storage.k8s.io/v1
 kind: StorageClass
-metadata: { name: three }
+metadata: { name: three-${fsType} }
 provisioner: csi.holdfast.dev
-parameters: { replicas: "3" }
+parameters: { replicas: "3", csi.storage.k8s.io/fstype: ${fsType} }
 ---
 apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: { name: ${name} }
 spec:
-  storageClassName: three
+  storageClassName: three-${fsType}
   accessModes: [ReadWriteOnce]
   resources: { requests: { storage: ${size} } }
 `;
@@ -93,8 +93,8 @@ spec:
   }
 
   /** Resolves to where it is mounted. */
-  async mount(name: string, fsType: 'ext4' | 'xfs'): Promise<string> {
-    await this.holdfast('mount', name, '--fs-type', fsType);
+  async mount(name: string): Promise<string> {
+    await this.holdfast('mount', name);
     return path.join(this.directory, 'mnt', name);
   }
 

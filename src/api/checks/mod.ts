@@ -126,16 +126,7 @@ export const ENGINE_CHECKS: Checks<EngineMethods> = {
 
 export const NODE_CHECKS: Checks<NodeMethods> = {
   'node.describe': nothing,
-  'node.mount': shape({
-    volume,
-    device: path,
-    path,
-    fsType: oneOf('ext4', 'xfs'),
-    mayFormat: flag,
-    readOnly: flag,
-  }),
-  'node.unmount': shape({ volume, path }),
-  'node.expand': shape({ volume, path }),
+  'node.quiesce': nothing,
 };
 
 export const VOTE_CHECKS: Checks<VoteMethods> = {

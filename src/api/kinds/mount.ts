@@ -14,6 +14,7 @@ export const mountSpec = z.strictObject({
 export const mountStatus = z.strictObject({
   ...commonStatus,
   volumeName: z.string().optional().describe('Name of the Volume of the claim.'),
+  filesystemBytes: z.int().optional().describe('Size that the filesystem was last told of.'),
   devicePath: z.string().optional().describe('Device of a raw block volume.'),
 });
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { MembershipRecord } from '../membership.ts';
 import { conditions } from './conditions.ts';
 import type { Condition } from './conditions.ts';
-import { absolutePath, labelName, segmentSize, subdomainName, volumeSize } from './object-meta.ts';
+import { labelName, segmentSize, subdomainName, volumeSize } from './object-meta.ts';
 import type { Frozen, ObjectMeta } from './object-meta.ts';
 
 export const REPLICAS_MAX = 16;
@@ -37,10 +37,6 @@ const attachment = z
   .strictObject({
     nodeName: labelName.describe('Name of the StorageNode.'),
     frontends: z.array(frontendKind).max(2).describe('How the node serves it.'),
-    mountPath: absolutePath
-      .optional()
-      .describe('Where the node mounts it; needs the fuse frontend.'),
-    fsType: fsType.optional().describe('Filesystem that is made on an empty volume.'),
     readOnly: z.boolean().optional().describe('Nobody writes.'),
   })
   .describe('The node that uses the volume.');
@@ -152,7 +148,6 @@ const attachmentStatus = z
       )
       .describe('How the node serves it.'),
     devicePath: z.string().describe('Device on the node.'),
-    mountPath: z.string().describe('Where it is mounted.'),
   })
   .describe('What became of the attachment.');
 
@@ -190,10 +185,6 @@ const vote = z
 export const volumeStatus = z.strictObject({
   ...commonStatus,
   sizeBytes: z.int().optional().describe('Size that is served.'),
-  filesystemBytes: z
-    .int()
-    .optional()
-    .describe('The size that the mounted filesystem was last told of.'),
   members: z.array(memberStatus).optional().describe('The replicas, as the nexus sees them.'),
   attachment: attachmentStatus.nullable().optional(),
   vote: vote.optional(),

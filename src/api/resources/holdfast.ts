@@ -106,7 +106,6 @@ const OWN: Readonly<Partial<Record<KindName, Own>>> = {
       shown('Node', '.status.attachment.nodeName', 'The node that uses it.'),
       shown('Claim', '.spec.claimRef.name', 'Name of the claim.'),
       shown('Namespace', '.spec.claimRef.namespace', 'Namespace of the claim.', WIDE),
-      shown('Mounted', '.status.attachment.mountPath', 'Where it is mounted.', WIDE),
       AGE,
     ],
   },

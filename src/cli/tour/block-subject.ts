@@ -8,7 +8,7 @@ import { isZero } from '#lib/mod.ts';
 import { withCluster } from '../cluster-client.ts';
 import type { BlockExport } from '../context.ts';
 import { findVolume } from '../find-volume.ts';
-import { nbdUrl } from '../mount-volume.ts';
+import { nbdUrl } from '../serve-volume.ts';
 import { summarise } from './file-subject.ts';
 import type { Guide } from './guide.ts';
 import { checksum } from './pattern.ts';

@@ -8,6 +8,7 @@ export type {
   ControllerCalls,
   IdentityCalls,
   NodeCalls,
+  RequestOf,
   Service,
   VolumeCapability,
 } from './messages.ts';

@@ -5,8 +5,11 @@ import type { ControllerCalls, Service } from '#control/csi/mod.ts';
 import type { KubeClient, ReconcileResult } from '#control/kube/mod.ts';
 import { EventRecorder, formatKey, Informer, keyOf, WorkQueue } from '#control/kube/mod.ts';
 import type { Clock, Log, Rng } from '#host/mod.ts';
+import { reconcileAttachment } from './attachment/apply.ts';
 import { reconcileClaim } from './claim/apply.ts';
 import type { EmbeddedContext } from './context.ts';
+import { attachmentNameOf, isMountOf } from './context.ts';
+import { reconcileMount } from './mount/apply.ts';
 import { reconcilePersistentVolume } from './persistent-volume/apply.ts';
 
 export interface EmbeddedOptions {
@@ -28,6 +31,7 @@ const MOVING: ReadonlySet<string> = new Set([
   'WaitForFirstConsumer',
   'Growing',
   'ReplicasMissing',
+  'Attaching',
 ]);
 
 export class EmbeddedControllers {
@@ -35,8 +39,12 @@ export class EmbeddedControllers {
   readonly #context: EmbeddedContext;
   readonly #claims: WorkQueue;
   readonly #persistentVolumes: WorkQueue;
+  readonly #mounts: WorkQueue;
+  readonly #attachments: WorkQueue;
   readonly #informers: readonly { start(): Promise<void>; stop(): void }[];
   readonly #claimInformer: Informer<'PersistentVolumeClaim'>;
+  readonly #persistentVolumeInformer: Informer<'PersistentVolume'>;
+  readonly #mountInformer: Informer<'Mount'>;
 
   constructor(options: EmbeddedOptions) {
     this.#options = options;
@@ -50,12 +58,21 @@ export class EmbeddedControllers {
     };
     this.#claims = this.#createQueue('claim', reconcileClaim);
     this.#persistentVolumes = this.#createQueue('persistent-volume', reconcilePersistentVolume);
+    this.#mounts = this.#createQueue('mount', reconcileMount);
+    this.#attachments = this.#createQueue('attachment', reconcileAttachment);
+    this.#persistentVolumeInformer = this.#createInformer('PersistentVolume', (pv) =>
+      this.#onPersistentVolume(pv),
+    );
+    this.#mountInformer = this.#createInformer('Mount', (mount) => this.#onMount(mount));
     this.#claimInformer = this.#createInformer('PersistentVolumeClaim', (claim) =>
       this.#onClaim(claim),
     );
     this.#informers = [
       this.#claimInformer,
-      this.#createInformer('PersistentVolume', (pv) => this.#onPersistentVolume(pv)),
+      this.#persistentVolumeInformer,
+      this.#mountInformer,
+      this.#createInformer('VolumeAttachment', (entry) => this.#onAttachment(entry)),
+      this.#createInformer('StorageNode', () => this.#addMounts(() => true)),
       this.#createInformer('StorageClass', () => this.#onNews()),
       this.#createInformer('Volume', (volume) => this.#onVolume(volume)),
       this.#createInformer('Snapshot', () => this.#onNews()),
@@ -70,7 +87,8 @@ export class EmbeddedControllers {
   /** Waits for what runs; nothing is undone. */
   async stop(): Promise<void> {
     for (const informer of this.#informers) informer.stop();
-    await Promise.all([this.#claims.stop(), this.#persistentVolumes.stop()]);
+    const queues = [this.#claims, this.#persistentVolumes, this.#mounts, this.#attachments];
+    await Promise.all(queues.map((queue) => queue.stop()));
   }
 
   #createQueue(
@@ -109,7 +127,34 @@ export class EmbeddedControllers {
   #onClaim(claim: ObjectOf<'PersistentVolumeClaim'>): void {
     this.#claims.addGently(formatKey(keyOf(claim)));
     const name = claim.spec.volumeName ?? persistentVolumeNameOf(claim);
-    this.#persistentVolumes.add(name);
+    this.#persistentVolumes.addGently(name);
+    this.#addMounts(({ metadata, spec }) => {
+      return (
+        metadata.namespace === claim.metadata.namespace && spec.claimName === claim.metadata.name
+      );
+    });
+  }
+
+  #onMount(mount: ObjectOf<'Mount'>): void {
+    const { namespace = 'default' } = mount.metadata;
+    const { claimName, nodeName } = mount.spec;
+    // One that waits for another goes on when that is gone.
+    this.#addMounts(({ spec }) => spec.claimName === claimName);
+    this.#mounts.addGently(formatKey(keyOf(mount)));
+    this.#claims.addGently(formatKey({ namespace, name: claimName }));
+    const bound = this.#persistentVolumeInformer.all().find((pv) => isMountOf(mount, pv));
+    if (bound !== undefined) this.#attachments.addGently(attachmentNameOf(bound, nodeName));
+  }
+
+  #onAttachment({ metadata, spec }: ObjectOf<'VolumeAttachment'>): void {
+    this.#attachments.addGently(metadata.name);
+    this.#addMounts((mount) => mount.spec.nodeName === spec.nodeName);
+  }
+
+  #addMounts(isMeant: (mount: ObjectOf<'Mount'>) => boolean): void {
+    for (const mount of this.#mountInformer.all()) {
+      if (isMeant(mount)) this.#mounts.addGently(formatKey(keyOf(mount)));
+    }
   }
 
   #onPersistentVolume(persistentVolume: ObjectOf<'PersistentVolume'>): void {

@@ -9,13 +9,7 @@
  * - What is mounted is known to the next process of this node, however this one ends: it is written
  *   down before the mount, and counts for as long as the kernel shows it.
  */
-import {
-  HoldfastError,
-  type MountReport,
-  type NodeMethods,
-  type ParamsOf,
-  type VolumeId,
-} from '#api/mod.ts';
+import { HoldfastError, type MountReport, type VolumeId } from '#api/mod.ts';
 import {
   type Disk,
   type Exec,
@@ -40,10 +34,17 @@ const MKFS_ARGV = {
   xfs: ['mkfs.xfs', '-q', '-K'],
 } as const;
 
-type MountParams = ParamsOf<NodeMethods, 'node.mount'> & {
+export interface MountParams {
+  readonly volume: VolumeId;
+  readonly device: string;
+  readonly path: string;
+  readonly fsType: 'ext4' | 'xfs';
+  /** Our metadata says that the volume was never written. */
+  readonly mayFormat: boolean;
+  readonly readOnly: boolean;
   /** For mount(8), beside ours. */
   readonly options?: readonly string[];
-};
+}
 
 export class VolumeMounts {
   readonly #disk: Disk;

@@ -10,15 +10,18 @@ import type {
   ErrorCode,
   Incarnation,
   MountReport,
+  NodeId,
   PoolId,
   PoolReport,
   ReplicaReport,
+  VolumeId,
 } from '#api/mod.ts';
 import { type Check, ENGINE_CHECKS, NODE_CHECKS } from '#api/checks/mod.ts';
 import { GENERATION_ZERO, HoldfastError } from '#api/mod.ts';
 import { API_VERSION } from '#api/kinds/mod.ts';
 import { ControllerService } from '#control/csi/controller/mod.ts';
-import { EmbeddedControllers } from '#control/embedded/mod.ts';
+import type { NodeCalls, RequestOf, Service } from '#control/csi/mod.ts';
+import { EmbeddedControllers, NodeLoop } from '#control/embedded/mod.ts';
 import { createTwin } from '#control/apiserver/twin.testkit.ts';
 import type { KubeClient } from '#control/kube/mod.ts';
 import type { Host } from '#host/mod.ts';
@@ -37,6 +40,11 @@ export interface Fault {
 }
 
 type Params = Record<string, unknown>;
+type StageRequest = RequestOf<NodeCalls, 'NodeStageVolume'> & {
+  readonly volumeCapability: NonNullable<
+    RequestOf<NodeCalls, 'NodeStageVolume'>['volumeCapability']
+  >;
+};
 
 const CHECKS: Readonly<Record<string, Check<unknown>>> = { ...ENGINE_CHECKS, ...NODE_CHECKS };
 
@@ -46,7 +54,10 @@ export class FakeNode {
   readonly faults: Fault[] = [];
   readonly pools = new Map<string, { directory: string; replicas: Map<string, ReplicaReport> }>();
   readonly attachments = new Map<string, AttachmentReport>();
+  /** What is staged. */
   readonly mounts: MountReport[] = [];
+  /** Paths. */
+  readonly published = new Set<string>();
   missing: string[] = [];
   poolError = '';
   isSilent = false;
@@ -100,6 +111,8 @@ export class FakeNode {
           mounts: this.mounts,
           missing: this.missing,
         };
+      case 'node.quiesce':
+        return this.#fleet.quiesceNode(this.name).then((busy) => ({ busy }));
       case 'pool.ensure': {
         const pool = params['pool'] as string;
         const directory = params['directory'] as string;
@@ -147,25 +160,49 @@ export class FakeNode {
       case 'volume.deleteSnapshot':
         this.#fleet.dropSnapshot(volume, params['snapshot'] as string);
         return {};
-      case 'node.mount': {
-        this.calls.push(`mayFormat ${String(params['mayFormat'])}`);
-        const { path, fsType, device } = params as Record<string, string>;
-        const mount = { volume, path, fsType, device, error: '' } as unknown as MountReport;
-        if (!this.mounts.some((entry) => entry.path === path)) this.mounts.push(mount);
-        return mount;
-      }
-      case 'node.unmount':
-        this.mounts.splice(
-          0,
-          this.mounts.length,
-          ...this.mounts.filter((entry) => entry.path !== params['path']),
-        );
-        return {};
-      case 'node.expand':
-        return { volume, path: params['path'], fsType: 'ext4', device: '', error: '' };
       default:
         throw new HoldfastError('unsupported', 'Method is unknown', { details: { method } });
     }
+  }
+
+  /** The CSI node service, as far as the node loop calls it; each call may fail as the others. */
+  get service(): Service<NodeCalls> {
+    const answer = async (method: string, act: () => void): Promise<Record<string, never>> => {
+      await this.#fleet.host.clock.sleep(1);
+      const fault = this.faults.find((entry) => entry.method === method && entry.times > 0);
+      if (fault !== undefined) fault.times -= 1;
+      this.calls.push(method);
+      if (fault?.isApplied !== false) act();
+      if (fault === undefined) return {};
+      throw new HoldfastError(fault.code, 'Planted', { effect: 'unknown' });
+    };
+    const service = {
+      NodeStageVolume: (request: StageRequest) =>
+        answer('NodeStageVolume', () => this.#stage(request)),
+      NodeUnstageVolume: ({ stagingTargetPath }: StageRequest) =>
+        answer('NodeUnstageVolume', () => this.#forgetMount(stagingTargetPath)),
+      NodePublishVolume: ({ targetPath }: { targetPath: string }) =>
+        answer('NodePublishVolume', () => void this.published.add(targetPath)),
+      NodeUnpublishVolume: ({ targetPath }: { targetPath: string }) =>
+        answer('NodeUnpublishVolume', () => void this.published.delete(targetPath)),
+      NodeExpandVolume: () => answer('NodeExpandVolume', () => {}),
+    };
+    return service as unknown as Service<NodeCalls>;
+  }
+
+  #stage({ volumeId, stagingTargetPath: path, volumeCapability }: StageRequest): void {
+    if (!this.attachments.has(volumeId)) {
+      throw new HoldfastError('not-found', 'Volume is not attached here');
+    }
+    if (this.mounts.some((entry) => entry.path === path)) return;
+    const fsType = volumeCapability.mount?.fsType ?? 'ext4';
+    const device = '/dev/loop0';
+    this.mounts.push({ volume: volumeId as VolumeId, path, fsType, device, error: '' });
+  }
+
+  #forgetMount(path: string): void {
+    const left = this.mounts.filter((entry) => entry.path !== path);
+    this.mounts.splice(0, this.mounts.length, ...left);
   }
 
   #mustFind(volume: string): AttachmentReport {
@@ -273,6 +310,7 @@ export class Fleet {
   readonly operator: Operator;
   readonly csi: ControllerService;
   readonly embedded: EmbeddedControllers;
+  readonly loops = new Map<string, NodeLoop>();
   readonly nodes = new Map<string, FakeNode>();
 
   constructor(seed: number, nodeCount: number) {
@@ -288,6 +326,7 @@ export class Fleet {
     this.csi = new ControllerService({ client, clock, log });
     const controller = this.csi.calls;
     this.embedded = new EmbeddedControllers({ client, controller, clock, rng, log });
+    for (const name of this.nodes.keys()) this.loops.set(name, this.createLoop(name));
   }
 
   createOperator(): Operator {
@@ -300,6 +339,26 @@ export class Fleet {
       cluster: CLUSTER,
       access: (node) => this.#access(node),
     });
+  }
+
+  createLoop(name: string): NodeLoop {
+    const { clock, rng, log } = this.host;
+    const node = this.node(name);
+    return new NodeLoop({
+      client: this.client,
+      node: node.service,
+      nodeName: name as NodeId,
+      stagingDirectory: '/staging',
+      staged: () => node.mounts,
+      targetsOf: async () => [...node.published],
+      clock,
+      rng,
+      log,
+    });
+  }
+
+  async quiesceNode(name: string): Promise<string[]> {
+    return (await this.loops.get(name)?.quiesce()) ?? [];
   }
 
   node(name: string): FakeNode {
@@ -321,7 +380,9 @@ export class Fleet {
         await this.operator.start();
         await this.csi.start();
         await this.embedded.start();
+        for (const loop of this.loops.values()) await loop.start();
         await action(this);
+        for (const loop of this.loops.values()) await loop.stop();
         await this.embedded.stop();
         this.csi.stop();
         await this.operator.stop();
@@ -366,6 +427,21 @@ export class Fleet {
         resources: { requests: { storage: '1Gi' } },
         ...change,
       },
+    });
+  }
+
+  async createMount(claimName: string, path: string, nodeName = 'node-1'): Promise<void> {
+    await this.client.create('Mount', {
+      apiVersion: API_VERSION,
+      kind: 'Mount',
+      metadata: { namespace: 'default', name: `${claimName}-mount` },
+      spec: { claimName, nodeName, path },
+    });
+    await this.until('mounted', async () => {
+      const key = { namespace: 'default', name: `${claimName}-mount` };
+      const { status } = await this.client.get('Mount', key);
+      const ready = status?.conditions?.find((entry) => entry.type === 'Ready');
+      return ready?.status === 'True';
     });
   }
 

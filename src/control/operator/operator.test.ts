@@ -67,15 +67,13 @@ describe('Operator', () => {
         node.failNext('pool.ensure', 'timed-out', isApplied);
         node.failNext('replica.create', 'io-error', isApplied, 2);
         node.failNext('volume.attach', 'disconnected', isApplied);
-        node.failNext('node.mount', 'timed-out', isApplied);
+        for (const call of ['NodeStageVolume', 'NodePublishVolume']) {
+          node.failNext(call, 'timed-out', isApplied);
+        }
       }
       await fleet.run(async () => {
-        const volume = await bind(fleet);
-        await attach(fleet, volume, { mountPath: '/mnt/demo' });
-        await fleet.until('mounted', async () => {
-          const { status } = await volumeOf(fleet);
-          assert.ok(isConditionTrue(status?.conditions, 'Mounted'));
-        });
+        await bind(fleet);
+        await fleet.createMount('demo', '/mnt/demo');
         const made = [...fleet.nodes.values()].flatMap((node) =>
           [...node.pools.values()].map((pool) => pool.replicas.size),
         );
@@ -127,57 +125,10 @@ describe('Operator', () => {
     });
   });
 
-  test('mayFormat is given once, for a volume that holds nothing, and never again', async () => {
-    await new Fleet(6, 3).run(async (fleet) => {
-      const volume = await bind(fleet);
-      await attach(fleet, volume, { mountPath: '/mnt/demo' });
-      const node = fleet.node(volume.spec.placement?.[0]?.nodeName ?? '');
-      await fleet.until('mounted', async () => node.mounts.length === 1);
-      node.mounts.length = 0;
-      await fleet.until('mounted again', async () => node.mounts.length === 1);
-      const formats = node.calls.filter((call) => call.startsWith('mayFormat'));
-      assert.deepEqual(formats, ['mayFormat true', 'mayFormat false']);
-    });
-  });
-
-  test('A volume with data is never formatted, and neither is a clone', async () => {
-    await new Fleet(7, 3).run(async (fleet) => {
-      const volume = await bind(fleet);
-      const first = volume.spec.placement?.[0];
-      const node = fleet.node(first?.nodeName ?? '');
-      for (const pool of node.pools.values()) {
-        for (const [name, report] of pool.replicas) {
-          const usage = { headBytes: 4096, snapshotBytes: 0, metadataBytes: 0 };
-          pool.replicas.set(name, { ...report, usage });
-        }
-      }
-      await attach(fleet, volume, { mountPath: '/mnt/demo' });
-      await fleet.until('mounted', async () => node.mounts.length === 1);
-      assert.ok(node.calls.includes('mayFormat false'));
-    });
-  });
-
-  test('A machine that cannot mount still serves over NBD and says what is missing', async () => {
-    const fleet = new Fleet(8, 3);
-    for (const node of fleet.nodes.values()) node.missing = ['/dev/fuse'];
-    await fleet.run(async () => {
-      const volume = await bind(fleet);
-      await attach(fleet, volume, { mountPath: '/mnt/demo' });
-      await fleet.until('said', async () => {
-        const { status } = await volumeOf(fleet);
-        const mounted = findCondition(status?.conditions, 'Mounted');
-        assert.equal(mounted?.reason, 'CapabilityMissing');
-        assert.match(mounted.message, /\/dev\/fuse/);
-        assert.ok(status?.attachment?.frontends.some((entry) => entry.kind === 'nbd'));
-      });
-      assert.equal(fleet.calls('node.mount'), 0);
-    });
-  });
-
   test('Deleting a mounted volume waits, says so, and goes on after the unmount', async () => {
     await new Fleet(9, 3).run(async (fleet) => {
       const volume = await bind(fleet);
-      await attach(fleet, volume, { mountPath: '/mnt/demo' });
+      await fleet.createMount('demo', '/mnt/demo');
       await fleet.client.delete('PersistentVolumeClaim', DEMO);
       await fleet.client.delete('Volume', { name: volume.metadata.name });
       await fleet.until('said', async () => {
@@ -189,8 +140,7 @@ describe('Operator', () => {
       });
       assert.equal(fleet.calls('replica.delete'), 0);
       assert.equal(fleet.node('node-1').mounts.length, 1);
-      const { name } = volume.metadata;
-      await fleet.client.patch('Volume', { name }, { spec: { attachment: null } });
+      await fleet.client.delete('Mount', { namespace: 'default', name: 'demo-mount' });
       await gone(fleet, 'Volume');
       await gone(fleet, 'Replica');
       assert.equal(fleet.calls('replica.delete'), 3);
@@ -229,8 +179,7 @@ describe('Operator', () => {
         copy.spec.placement?.map((entry) => entry.cloneOf?.replicaName),
         sources,
       );
-      await attach(fleet, copy, { mountPath: '/mnt/copy' });
-      await fleet.until('mounted', async () => fleet.calls('node.mount') === 1);
+      await fleet.createMount('copy', '/mnt/copy');
       assert.equal(fleet.calls('mayFormat true'), 0);
     });
   });
@@ -287,20 +236,22 @@ describe('Operator', () => {
 
   test('Growing a claim grows the volume and then its filesystem, each once', async () => {
     await new Fleet(15, 3).run(async (fleet) => {
-      const volume = await bind(fleet);
-      await attach(fleet, volume, { mountPath: '/mnt/demo' });
-      await fleet.until('mounted', async () => fleet.node('node-1').mounts.length === 1);
+      await bind(fleet);
+      await fleet.createMount('demo', '/mnt/demo');
       await fleet.client.patch('PersistentVolumeClaim', DEMO, {
         spec: { resources: { requests: { storage: '2Gi' } } },
       });
       await fleet.until('grown', async () => {
         const claim = await fleet.client.get('PersistentVolumeClaim', DEMO);
         assert.equal(claim.status?.capacity?.storage, '2Gi');
-        assert.equal((await volumeOf(fleet)).status?.filesystemBytes, 2 * 2 ** 30);
+        const key = { namespace: 'default', name: 'demo-mount' };
+        const { status } = await fleet.client.get('Mount', key);
+        assert.equal(status?.filesystemBytes, 2 * 2 ** 30);
       });
       await fleet.host.clock.sleep(20_000);
       assert.equal(fleet.calls('volume.grow'), 1);
-      assert.equal(fleet.calls('node.expand'), 1);
+      // Once for the size that it was mounted with, once for the new one.
+      assert.equal(fleet.calls('NodeExpandVolume'), 2);
     });
   });
 
@@ -354,10 +305,14 @@ describe('Operator', () => {
 
   test('With every status gone the same state is found again from the replicas', async () => {
     await new Fleet(18, 3).run(async (fleet) => {
-      const volume = await bind(fleet);
-      await attach(fleet, volume, { mountPath: '/mnt/demo' });
-      await fleet.until('mounted', async () => fleet.node('node-1').mounts.length === 1);
-      const callsBefore = [...fleet.nodes.values()].flatMap((node) => node.calls).length;
+      await bind(fleet);
+      await fleet.createMount('demo', '/mnt/demo');
+      // What CSI is asked may be asked again.
+      const count = (): number =>
+        [...fleet.nodes.values()]
+          .flatMap((node) => node.calls)
+          .filter((call) => !call.startsWith('Node')).length;
+      const callsBefore = count();
       for (const kind of ['Volume', 'Replica', 'DiskPool', 'StorageNode'] as const) {
         for (const object of (await fleet.client.list(kind)).items) {
           await changeStatus(fleet.client, kind, keyOf(object), () => ({}));
@@ -365,15 +320,14 @@ describe('Operator', () => {
       }
       await fleet.until('found again', async () => {
         const { status } = await volumeOf(fleet);
-        for (const type of ['Ready', 'Attached', 'Mounted', 'Healthy']) {
+        for (const type of ['Ready', 'Attached', 'Healthy']) {
           assert.ok(isConditionTrue(status?.conditions, type), type);
         }
         assert.equal(status?.members?.length, 3);
         const claim = await fleet.client.get('PersistentVolumeClaim', DEMO);
         assert.equal(claim.status?.phase, 'Bound');
       });
-      const callsAfter = [...fleet.nodes.values()].flatMap((node) => node.calls).length;
-      assert.equal(callsAfter, callsBefore, 'nothing was done again');
+      assert.equal(count(), callsBefore, 'nothing was done again');
     });
   });
 
@@ -436,15 +390,15 @@ describe('Operator', () => {
 
   test('Quiescing unmounts and detaches everything and keeps the specs', async () => {
     await new Fleet(22, 3).run(async (fleet) => {
-      const volume = await bind(fleet);
-      await attach(fleet, volume, { mountPath: '/mnt/demo' });
-      await fleet.until('mounted', async () => fleet.node('node-1').mounts.length === 1);
+      await bind(fleet);
+      await fleet.createMount('demo', '/mnt/demo');
       assert.deepEqual(await fleet.operator.quiesce(10_000), []);
       const node = fleet.node('node-1');
       assert.equal(node.mounts.length + node.attachments.size, 0);
-      const last = node.calls.filter((call) => call === 'node.unmount' || call === 'volume.detach');
-      assert.deepEqual(last, ['node.unmount', 'volume.detach']);
-      assert.equal((await volumeOf(fleet)).spec.attachment?.mountPath, '/mnt/demo');
+      const last = node.calls.filter((call) => /Unstage|Unpublish|detach/.test(call));
+      assert.deepEqual(last, ['NodeUnpublishVolume', 'NodeUnstageVolume', 'volume.detach']);
+      assert.equal((await volumeOf(fleet)).spec.attachment?.nodeName, 'node-1');
+      assert.equal((await fleet.client.list('Mount')).items.length, 1);
     });
   });
 });

@@ -5,7 +5,7 @@
  */
 import type { AnyObject, KindName, ObjectOf } from '#api/kinds/mod.ts';
 import { findCondition } from '#api/kinds/mod.ts';
-import { CONTROL_PLANE, type ClusterId, type HoldfastError } from '#api/mod.ts';
+import { CONTROL_PLANE, type ClusterId, HoldfastError } from '#api/mod.ts';
 import type { KubeClient, ReconcileResult } from '#control/kube/mod.ts';
 import { EventRecorder, Informer, parseKey, WorkQueue } from '#control/kube/mod.ts';
 import type { Clock, Log, Rng } from '#host/mod.ts';
@@ -116,6 +116,7 @@ export class Operator {
     this.#quiesced = true;
     const { clock } = this.#options;
     const deadlineMs = clock.monotonicMs() + timeoutMs;
+    await this.#quiesceNodes(timeoutMs);
     for (;;) {
       // Looked at first: an attachment that is being made is listed only when it is there.
       const isIdle = this.#queues.attachment.isIdle();
@@ -125,6 +126,24 @@ export class Operator {
       for (const volume of attached) this.#add('attachment', volume);
       await clock.sleep(100);
     }
+  }
+
+  /** Nothing is detached that is still mounted. A node that does not answer has its own end. */
+  async #quiesceNodes(timeoutMs: number): Promise<void> {
+    const { observer, log } = this.context;
+    const nodes = this.#informers.nodes.all().map((node) => node.metadata.name);
+    const quiesce = async (node: string): Promise<void> => {
+      try {
+        const { agent } = observer.access(node);
+        const { busy } = await agent.call('node.quiesce', {}, { timeoutMs });
+        for (const why of busy) log.warn('cannot be unmounted', { node, why });
+      } catch (error) {
+        if (!HoldfastError.is(error)) throw error;
+        log.warn('node does not unmount', { node, code: error.code });
+      }
+      observer.forget(node);
+    };
+    await Promise.all(nodes.map(quiesce));
   }
 
   async #listAttached(): Promise<string[]> {

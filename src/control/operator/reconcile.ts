@@ -44,7 +44,6 @@ export const MOVING_REASONS: ReadonlySet<string> = new Set([
 
 /** Facts that must survive the loss of every status, so they are annotations. */
 export const ANNOTATION_INITIALISED = 'holdfast.dev/initialised';
-export const ANNOTATION_FORMATTED = 'holdfast.dev/formatted';
 export const LABEL_VOLUME = 'holdfast.dev/volume';
 /** On a snapshot that exists only so that a volume can be cloned: the clone. */
 export const LABEL_CLONE = 'holdfast.dev/clone';

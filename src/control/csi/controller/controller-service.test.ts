@@ -207,14 +207,19 @@ describe('Publishing', () => {
     });
   });
 
-  test('What `holdfast mount` mounted is not taken away by an unpublish', async () => {
+  test('A volume that is served over NBD gets a device beside it, and keeps NBD', async () => {
     await withService(1, async (calls, fleet) => {
       const parameters = { replicas: '1' };
       const { volume } = await calls.CreateVolume(creation('one', { parameters }));
-      const attachment = { nodeName: 'node-1', frontends: ['nbd', 'fuse'], mountPath: '/mnt/x' };
-      await fleet.client.patch('Volume', { name: volume.volumeId }, { spec: { attachment } });
-      const request = { volumeId: volume.volumeId, nodeId: 'node-1' };
-      await refuses(calls.ControllerUnpublishVolume(request), 'in-use', /mounted at \/mnt\/x/);
+      const name = volume.volumeId;
+      const attachment = { nodeName: 'node-1', frontends: ['nbd'] };
+      await fleet.client.patch('Volume', { name }, { spec: { attachment } });
+      const frontends = async (): Promise<readonly string[] | undefined> =>
+        (await fleet.client.get('Volume', { name })).spec.attachment?.frontends;
+      await calls.ControllerPublishVolume(publication(name, 'node-1'));
+      assert.deepEqual(await frontends(), ['nbd', 'fuse']);
+      await calls.ControllerUnpublishVolume({ volumeId: name, nodeId: 'node-1' });
+      assert.deepEqual(await frontends(), ['nbd']);
     });
   });
 });

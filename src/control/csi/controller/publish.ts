@@ -33,7 +33,9 @@ export async function publishVolume(
       return { nodeName: node, frontends: ['fuse'], ...(readOnly ? { readOnly } : {}) };
     }
     demandSamePlace(name, node, readOnly, current);
-    return undefined;
+    if (current.frontends.includes('fuse')) return undefined;
+    // It is served over NBD there: the block device joins it.
+    return { ...current, frontends: [...current.frontends, 'fuse'] };
   });
   return { publishContext: await untilServed(context, name, node) };
 }
@@ -47,7 +49,7 @@ function demandSamePlace(
   if (current.nodeName !== node) {
     throw inUse(name, `It is published to ${current.nodeName}`, 'Unpublish it there first');
   }
-  if ((current.readOnly ?? false) === readOnly && current.frontends.includes('fuse')) return;
+  if ((current.readOnly ?? false) === readOnly) return;
   throw new HoldfastError('already-exists', 'Volume is published there in another way', {
     details: { name, field: 'readonly', value: readOnly, remedy: 'Unpublish it first' },
   });
@@ -111,9 +113,8 @@ export async function unpublishVolume(
     if (attachment === undefined || attachment === null) return undefined;
     isElsewhere = request.nodeId !== '' && attachment.nodeName !== request.nodeId;
     if (isElsewhere) return undefined;
-    if (attachment.mountPath === undefined) return null;
-    const why = `It is mounted at ${attachment.mountPath} on ${attachment.nodeName}`;
-    throw inUse(name, why, 'Unmount it first (holdfast umount)');
+    const frontends = attachment.frontends.filter((kind) => kind !== 'fuse');
+    return frontends.length === 0 ? null : { ...attachment, frontends };
   });
   if (isElsewhere) return {};
   await context.volumes.until(
@@ -121,7 +122,7 @@ export async function unpublishVolume(
     context.waitMs,
     (volume) => {
       const device = volume?.status?.attachment?.devicePath ?? '';
-      return device === '' && (volume?.spec.attachment ?? null) === null ? true : undefined;
+      return device === '' ? true : undefined;
     },
     (volume) => saysOf(volume, ['Attached'], 'It is being closed'),
   );

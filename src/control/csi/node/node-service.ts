@@ -70,7 +70,7 @@ async function stage(
   const path = demandPath('staging_target_path', request.stagingTargetPath);
   const wish = demandCapability('volume_capability', request.volumeCapability);
   const report = await describe(options, volume);
-  const device = deviceOf(report, request.publishContext['devicePath'] ?? '');
+  const device = deviceOf(report);
   if (wish.kind === 'block') return {};
   demandServing(report);
   const { readOnly } = report.spec;
@@ -119,7 +119,7 @@ async function publish(
   const wish = demandCapability('volume_capability', request.volumeCapability);
   const staging = demandPath('staging_target_path', request.stagingTargetPath);
   const report = await describe(options, volume);
-  const device = deviceOf(report, request.publishContext['devicePath'] ?? '');
+  const device = deviceOf(report);
   const source: PublishSource =
     wish.kind === 'block'
       ? { kind: 'device', path: device }
@@ -161,7 +161,7 @@ async function stats(
   const path = demandGiven('volume_path', request.volumePath);
   const report = await describe(options, volume);
   const { disk, published } = options;
-  const device = deviceOf(report, '');
+  const device = deviceOf(report);
   const shown = await published.deviceAt(path);
   if (shown !== device) {
     throw new HoldfastError('not-found', 'Volume is not there', {
@@ -210,8 +210,11 @@ async function isBlank(options: NodeServiceOptions, volume: VolumeId): Promise<b
   return answer.isBlank;
 }
 
-/** The engine's word; a caller that names another device has a publish context that is over. */
-function deviceOf(report: AttachmentReport, claimed: string): string {
+/**
+ * The engine's word. The publish context of a caller may be from before a restart, after which the
+ * device has another name; what the volume is here and now, the engine alone knows.
+ */
+function deviceOf(report: AttachmentReport): string {
   const fuse = report.frontends.find((entry) => entry.kind === 'fuse');
   const device = fuse?.url ?? '';
   if (device === '') {
@@ -224,8 +227,5 @@ function deviceOf(report: AttachmentReport, claimed: string): string {
       },
     });
   }
-  if (claimed === '' || claimed === device) return device;
-  throw new HoldfastError('in-use', 'Publish context is out of date', {
-    details: { volume: report.volume, device, claimed, remedy: 'Unpublish and publish it again' },
-  });
+  return device;
 }

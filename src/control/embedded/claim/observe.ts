@@ -1,4 +1,5 @@
 import type {
+  Mount,
   PersistentVolume,
   PersistentVolumeClaim,
   Snapshot,
@@ -9,6 +10,7 @@ import { persistentVolumeNameOf } from '#api/kinds/mod.ts';
 import { PROVISIONER } from '#api/mod.ts';
 import { findObject } from '#control/kube/mod.ts';
 import type { EmbeddedContext } from '../context.ts';
+import { needsVolume } from '../context.ts';
 
 export interface ClaimSource {
   readonly kind: 'Snapshot' | 'PersistentVolumeClaim';
@@ -26,6 +28,8 @@ export interface ClaimObservation {
   readonly persistentVolume: PersistentVolume | undefined;
   readonly volume: Volume | undefined;
   readonly source: ClaimSource | null;
+  /** Uses of the claim that are not over. */
+  readonly mounts: readonly Mount[];
 }
 
 const DEFAULT_CLASS = 'storageclass.kubernetes.io/is-default-class';
@@ -46,6 +50,9 @@ export async function observeClaim(
     persistentVolume,
     volume: await findVolume(context, persistentVolume),
     source: await findSource(context, claim),
+    mounts: (await context.client.list('Mount', { namespace })).items.filter(
+      (mount) => mount.spec.claimName === name && needsVolume(mount),
+    ),
   };
 }
 

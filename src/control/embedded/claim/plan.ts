@@ -163,18 +163,15 @@ function readyOf(volume: Volume | undefined, name: string): ConditionDraft {
   return { type: 'Ready', status: 'False', reason: why?.reason ?? 'Provisioning', message };
 }
 
-function planDeletion({ claim, volume }: ClaimObservation): ClaimPlan {
+function planDeletion({ claim, mounts }: ClaimObservation): ClaimPlan {
   if (!hasFinalizer(claim, CLAIM_PROTECTION)) return { actions: [], conditions: [] };
-  const mountPath = volume?.spec.attachment?.mountPath;
-  if (mountPath === undefined) return { actions: [{ type: 'remove-finalizer' }], conditions: [] };
-  const node = volume?.spec.attachment?.nodeName ?? '';
+  if (mounts.length === 0) return { actions: [{ type: 'remove-finalizer' }], conditions: [] };
+  const places = mounts.map(({ spec }) => `at ${spec.path} on ${spec.nodeName}`).join(', ');
   const { namespace, name } = claim.metadata;
-  const message =
-    `Mounted at ${mountPath} on ${node}: ` +
-    `unmount it first (holdfast umount ${namespace}/${name})`;
+  const message = `Mounted ${places}: unmount it first (holdfast umount ${namespace}/${name})`;
   return {
     actions: [],
     conditions: [{ type: 'Terminating', status: 'True', reason: 'InUse', message }],
-    requeueAfterMs: SOON_MS,
+    requeueAfterMs: LATER_MS,
   };
 }

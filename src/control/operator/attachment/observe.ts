@@ -2,7 +2,7 @@ import type { Replica, Volume } from '#api/kinds/mod.ts';
 import { formatTime, isConditionTrue, parseQuantity } from '#api/kinds/mod.ts';
 import type { MountReport } from '#api/mod.ts';
 import type { FoundAttachment, NodeView } from '../cluster-observer.ts';
-import { findAttachments, findReplica } from '../cluster-observer.ts';
+import { findAttachments } from '../cluster-observer.ts';
 import { findObject, isDeleting, LABEL_VOLUME } from '../reconcile.ts';
 import type { OperatorContext } from '../reconcile.ts';
 import { nodesOf } from '../volume/observe.ts';
@@ -23,8 +23,6 @@ export interface AttachmentObservation {
    */
   readonly errand: string;
   readonly isQuiesced: boolean;
-  /** True only when every in-sync replica says that it holds nothing. */
-  readonly isNeverWritten: boolean;
   /** RFC 3339. */
   readonly now: string;
   readonly engineAddresses: Readonly<Record<string, string>>;
@@ -54,7 +52,6 @@ export async function observeAttachment(
     mounts,
     errand: await findErrand(context, volume, replicas),
     isQuiesced: context.isQuiesced(),
-    isNeverWritten: isNeverWritten(volume, views, attachments),
     now: formatTime(context.clock.wallMs()),
     engineAddresses: Object.fromEntries(
       nodes.map((node) => [node, context.observer.access(node).engineAddress]),
@@ -96,21 +93,4 @@ function isGrowing(volume: Volume): boolean {
 
 export function wantedBytes(volume: Volume): number {
   return parseQuantity('spec.size', volume.spec.size);
-}
-
-function isNeverWritten(
-  volume: Volume,
-  views: ReadonlyMap<string, NodeView>,
-  attachments: readonly FoundAttachment[],
-): boolean {
-  if (volume.spec.source !== undefined) return false;
-  const serving = attachments.find((entry) => entry.report.status.phase === 'serving');
-  const inSync = (serving?.report.status.members ?? []).filter(
-    (entry) => entry.phase === 'in-sync',
-  );
-  if (inSync.length === 0) return false;
-  return inSync.every((member) => {
-    const usage = findReplica(views.values(), member.replica)?.report.usage;
-    return usage !== undefined && usage !== null && usage.headBytes + usage.snapshotBytes === 0;
-  });
 }

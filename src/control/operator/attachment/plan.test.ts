@@ -30,7 +30,7 @@ function volume(attachment: Attachment | null, status: Volume['status'] = {}): V
       placement: [{ replicaName: 'v-1', poolName: 'p1', nodeName: 'n1', founder: true }],
       attachment,
     },
-    status: { conditions: [READY], sizeBytes: 2 ** 30, filesystemBytes: 2 ** 30, ...status },
+    status: { conditions: [READY], sizeBytes: 2 ** 30, ...status },
   };
 }
 
@@ -92,14 +92,13 @@ function seen(change: Partial<AttachmentObservation>): AttachmentObservation {
     mounts: [],
     errand: '',
     isQuiesced: false,
-    isNeverWritten: false,
     now: '2026-01-01T00:00:00.000Z',
     engineAddresses: { n1: 'unix:/n1', n2: 'unix:/n2' },
     ...change,
   };
 }
 
-const BOTH: Attachment = { nodeName: 'n1', frontends: ['nbd', 'fuse'], mountPath: '/m' };
+const BOTH: Attachment = { nodeName: 'n1', frontends: ['nbd', 'fuse'] };
 
 /** One row: what is seen, what is to be done, and what is said. */
 const TABLE: readonly [string, Partial<AttachmentObservation>, readonly string[], string][] = [
@@ -131,7 +130,7 @@ const TABLE: readonly [string, Partial<AttachmentObservation>, readonly string[]
   [
     'it serves and is not mounted',
     { volume: volume(BOTH), attachments: [{ node: 'n1', report: report() }] },
-    ['mount n1'],
+    [],
     'Attached True Serving',
   ],
   [
@@ -145,19 +144,28 @@ const TABLE: readonly [string, Partial<AttachmentObservation>, readonly string[]
     'Attached True Serving',
   ],
   [
-    'it moved: unmount comes before detach, and both before the new attach',
+    'it moved and is still mounted: nothing is detached under a filesystem',
     {
       volume: volume({ ...BOTH, nodeName: 'n2' }),
       attachments: [{ node: 'n1', report: report() }],
       mounts: [mount('n1', '/m')],
     },
-    ['unmount n1', 'detach n1'],
+    [],
+    'Attached False Detaching',
+  ],
+  [
+    'it moved: detach comes before the new attach',
+    {
+      volume: volume({ ...BOTH, nodeName: 'n2' }),
+      attachments: [{ node: 'n1', report: report() }],
+    },
+    ['detach n1'],
     'Attached False Detaching',
   ],
   [
     'nobody wants it any more',
-    { attachments: [{ node: 'n1', report: report() }], mounts: [mount('n1', '/m')] },
-    ['unmount n1', 'detach n1'],
+    { attachments: [{ node: 'n1', report: report() }] },
+    ['detach n1'],
     'Attached False Detaching',
   ],
   [
@@ -166,9 +174,19 @@ const TABLE: readonly [string, Partial<AttachmentObservation>, readonly string[]
       volume: volume(BOTH),
       isQuiesced: true,
       attachments: [{ node: 'n1', report: report() }],
+    },
+    ['detach n1'],
+    'Attached False Detaching',
+  ],
+  [
+    'the cluster is being stopped and it cannot be unmounted',
+    {
+      volume: volume(BOTH),
+      isQuiesced: true,
+      attachments: [{ node: 'n1', report: report() }],
       mounts: [mount('n1', '/m')],
     },
-    ['unmount n1', 'detach n1'],
+    [],
     'Attached False Detaching',
   ],
   [
@@ -179,6 +197,16 @@ const TABLE: readonly [string, Partial<AttachmentObservation>, readonly string[]
     },
     ['detach n1'],
     'Attached False Opening',
+  ],
+  [
+    'other frontends are wanted and it is mounted',
+    {
+      volume: volume(BOTH),
+      attachments: [{ node: 'n1', report: report({}, ['fuse']) }],
+      mounts: [mount('n1', '/m')],
+    },
+    [],
+    'Attached False Detaching',
   ],
   [
     'a snapshot needs a nexus and nobody attached it',
@@ -194,26 +222,6 @@ const TABLE: readonly [string, Partial<AttachmentObservation>, readonly string[]
       mounts: [mount('n1', '/m')],
     },
     ['grow n1'],
-    'Attached True Serving',
-  ],
-  [
-    'it has grown and its filesystem has not',
-    {
-      volume: { ...volume(BOTH), spec: { ...volume(BOTH).spec, size: '2Gi' } },
-      attachments: [{ node: 'n1', report: report({ sizeBytes: 2 * 2 ** 30 }) }],
-      mounts: [mount('n1', '/m')],
-    },
-    ['expand-filesystem n1'],
-    'Attached True Serving',
-  ],
-  [
-    'it is mounted at a path that is not wanted',
-    {
-      volume: volume(BOTH),
-      attachments: [{ node: 'n1', report: report() }],
-      mounts: [mount('n1', '/old')],
-    },
-    ['unmount n1', 'mount n1'],
     'Attached True Serving',
   ],
 ];
@@ -234,35 +242,6 @@ describe('planAttachment', () => {
       }
     });
   }
-
-  test('Formatting is allowed only where everything says that nothing was written', () => {
-    const attachments = [{ node: 'n1', report: report() }];
-    for (const [isNeverWritten, readOnly, mayFormat] of [
-      [true, false, true],
-      [false, false, false],
-      [true, true, false],
-    ] as const) {
-      const wanted = volume({ ...BOTH, readOnly });
-      const { spec } = report();
-      const shown = [{ node: 'n1', report: { ...report(), spec: { ...spec, readOnly } } }];
-      const plan = planAttachment(
-        seen({ volume: wanted, attachments: readOnly ? shown : attachments, isNeverWritten }),
-        CLUSTER,
-      );
-      const mounting = plan.actions.find((action) => action.type === 'mount');
-      assert.equal(mounting?.mayFormat, mayFormat);
-    }
-  });
-
-  test('A device that is not there yet is waited for, never guessed', () => {
-    const bare = { ...report(), frontends: [] };
-    const plan = planAttachment(
-      seen({ volume: volume(BOTH), attachments: [{ node: 'n1', report: bare }] }),
-      CLUSTER,
-    );
-    assert.deepEqual(plan.actions, []);
-    assert.ok(plan.conditions.some((condition) => condition.reason === 'NoDevice'));
-  });
 
   test('A volume that nobody mounts is looked at again until its device is there', () => {
     const attachment: Attachment = { nodeName: 'n1', frontends: ['fuse'] };

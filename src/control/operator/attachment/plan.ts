@@ -23,6 +23,7 @@ import { isDeleting, POLL_MOVING_MS, POLL_STEADY_MS } from '../reconcile.ts';
 import { segmentBytesOf } from '../volume/plan.ts';
 import type { AttachmentObservation } from './observe.ts';
 import { wantedBytes } from './observe.ts';
+import { isPublished } from './published.ts';
 import { votelessReplicas } from './voteless.ts';
 
 export type AttachmentAction =
@@ -33,25 +34,7 @@ export type AttachmentAction =
       readonly node: string;
       readonly replicas: readonly ReplicaPlace[];
     }
-  | { readonly type: 'grow'; readonly node: string; readonly sizeBytes: number }
-  | {
-      readonly type: 'mount';
-      readonly node: string;
-      readonly device: string;
-      readonly path: string;
-      readonly fsType: 'ext4' | 'xfs';
-      readonly mayFormat: boolean;
-      readonly readOnly: boolean;
-    }
-  | { readonly type: 'unmount'; readonly node: string; readonly path: string }
-  | {
-      readonly type: 'expand-filesystem';
-      readonly node: string;
-      readonly path: string;
-      readonly sizeBytes: number;
-      /** Made at this size: only to be noted. */
-      readonly isKnown: boolean;
-    };
+  | { readonly type: 'grow'; readonly node: string; readonly sizeBytes: number };
 
 type AttachmentPlan = Plan<AttachmentAction, VolumeStatus>;
 
@@ -72,14 +55,14 @@ export function planAttachment(seen: AttachmentObservation, cluster: ClusterId):
   if (view?.engine === null || view === undefined) {
     const code = view?.engineError?.code ?? 'refused';
     const message = `The engine of ${nodeName} does not answer (${code}). Its node process restarts it (one that hangs, within a minute) and it serves again by itself`;
-    return waiting(seen, 'EngineSilent', message, 1_000);
+    return waiting('EngineSilent', message, 1_000);
   }
   const found = seen.attachments.find((entry) => entry.node === nodeName);
   if (found === undefined) {
     const spec = attachSpec(seen, wanted, cluster);
     const message = `Opening on ${nodeName}`;
     return {
-      ...waiting(seen, 'Opening', message, 100),
+      ...waiting('Opening', message, 100),
       actions: [{ type: 'attach', node: nodeName, spec }],
     };
   }
@@ -91,8 +74,8 @@ function decideWanted(seen: AttachmentObservation): Wanted | null {
   if (isQuiesced) return null;
   const attachment = volume.spec.attachment ?? null;
   if (isDeleting(volume)) {
-    // Whoever deletes a mounted volume waits for its unmount: it is served until then.
-    return attachment?.mountPath === undefined ? null : { attachment, errand: '' };
+    // Whoever deletes a published volume waits until it is not: it is served until then.
+    return isPublished(attachment) ? { attachment, errand: '' } : null;
   }
   if (!isConditionTrue(volume.status?.conditions, 'Ready')) return null;
   if (attachment !== null) return { attachment, errand: '' };
@@ -105,18 +88,20 @@ function decideWanted(seen: AttachmentObservation): Wanted | null {
   return { attachment: { nodeName, frontends: [] }, errand };
 }
 
-/** Undoes what is where it should not be: unmount first, then detach. */
+/** Undoes what is where it should not be, once nothing is mounted from it there. */
 function planLeaving(seen: AttachmentObservation, home: string | null): AttachmentPlan | null {
-  const actions: AttachmentAction[] = [];
-  for (const { node, mount } of seen.mounts) {
-    if (node !== home) actions.push({ type: 'unmount', node, path: mount.path });
+  const leaving = seen.attachments.filter(({ node }) => node !== home);
+  if (leaving.length === 0) return null;
+  const mount = seen.mounts.find(({ node }) => leaving.some((entry) => entry.node === node));
+  if (mount !== undefined) {
+    const message = `Waiting until it is unmounted on ${mount.node} (${mount.mount.path})`;
+    return waiting('Detaching', message, POLL_MOVING_MS);
   }
-  for (const { node } of seen.attachments) {
-    if (node !== home) actions.push({ type: 'detach', node });
-  }
-  if (actions.length === 0) return null;
-  const nodes = actions.map((action) => action.node).join(', ');
-  return { ...waiting(seen, 'Detaching', `Leaving ${nodes}`, 50), actions };
+  const nodes = leaving.map(({ node }) => node);
+  return {
+    ...waiting('Detaching', `Leaving ${nodes.join(', ')}`, 50),
+    actions: nodes.map((node) => ({ type: 'detach', node }) as const),
+  };
 }
 
 function planUnattached(seen: AttachmentObservation): AttachmentPlan {
@@ -126,23 +111,16 @@ function planUnattached(seen: AttachmentObservation): AttachmentPlan {
   return {
     actions: [],
     conditions: [{ type: 'Attached', status: 'False', reason, message }],
-    dropConditions: ['Mounted', 'Healthy'],
+    dropConditions: ['Healthy'],
     status: { attachment: null },
     requeueAfterMs: isWanted ? 1_000 : undefined,
   };
 }
 
-function waiting(
-  seen: AttachmentObservation,
-  reason: string,
-  message: string,
-  requeueAfterMs: number,
-): AttachmentPlan {
-  const hasMount = seen.volume.spec.attachment?.mountPath !== undefined;
+function waiting(reason: string, message: string, requeueAfterMs: number): AttachmentPlan {
   return {
     actions: [],
     conditions: [{ type: 'Attached', status: 'False', reason, message }],
-    ...(hasMount ? {} : { dropConditions: ['Mounted'] }),
     requeueAfterMs,
   };
 }
@@ -158,14 +136,12 @@ function planAttached(
   const { attachment } = wanted;
   if (!hasFrontends(report, attachment)) {
     // Frontends are chosen when a volume is opened: open it again with the ones that are wanted.
-    const mounts = seen.mounts.map(({ node: at, mount }): AttachmentAction => {
-      return { type: 'unmount', node: at, path: mount.path };
-    });
+    if (seen.mounts.some((entry) => entry.node === node)) {
+      const message = 'Other frontends are wanted: it is opened with them once it is unmounted';
+      return { ...waiting('Detaching', message, POLL_STEADY_MS) };
+    }
     const message = `Opening again on ${node} with other frontends`;
-    return {
-      ...waiting(seen, 'Opening', message, 50),
-      actions: [...mounts, { type: 'detach', node }],
-    };
+    return { ...waiting('Opening', message, 50), actions: [{ type: 'detach', node }] };
   }
   const { status } = report;
   const actions: AttachmentAction[] = [];
@@ -178,16 +154,11 @@ function planAttached(
   const wantedSize = wantedBytes(seen.volume);
   const isGrowing = isServing && status.sizeBytes < wantedSize;
   if (isGrowing) actions.push({ type: 'grow', node, sizeBytes: wantedSize });
-  const mounting = isServing ? planMount(seen, attachment, report) : notServing(seen, report);
-  // Last: a filesystem that cannot grow online must not keep anything else from being done.
-  const expansion = isServing && !isGrowing ? planExpansion(seen, status.sizeBytes) : null;
-  const isMoving =
-    !isServing || isStarting(report) || mounting.isMoving || wanted.errand !== '' || isGrowing;
+  const isMoving = !isServing || isStarting(report) || wanted.errand !== '' || isGrowing;
   const isLevelling = status.members.some((member) => member.phase !== 'in-sync');
   return {
-    actions: [...actions, ...mounting.actions, ...(expansion === null ? [] : [expansion])],
-    conditions: [attached(node, report), healthy(report, seen.now), ...mounting.conditions],
-    dropConditions: ['FilesystemGrown', ...(attachment.mountPath === undefined ? ['Mounted'] : [])],
+    actions,
+    conditions: [attached(node, report), healthy(report, seen.now)],
     status: {
       ...(isServing ? { sizeBytes: status.sizeBytes } : {}),
       members: status.members.map((member) => memberStatus(seen, member)),
@@ -198,7 +169,6 @@ function planAttached(
         epoch: status.epoch,
         frontends: report.frontends,
         devicePath: deviceOf(report),
-        mountPath: seen.mounts.find((entry) => entry.node === node)?.mount.path ?? '',
       },
     },
     requeueAfterMs: isMoving ? POLL_MOVING_MS : isLevelling ? 1_000 : POLL_STEADY_MS,
@@ -208,19 +178,6 @@ function planAttached(
 /** Frontends start after the nexus serves, one after another. */
 function isStarting({ frontends }: AttachmentReport): boolean {
   return frontends.some(({ url, error }) => url === '' && error === '');
-}
-
-/** A filesystem is told of the size once; one that was made on an empty volume knows it. */
-function planExpansion(seen: AttachmentObservation, sizeBytes: number): AttachmentAction | null {
-  const { volume } = seen;
-  const found = seen.mounts.find((entry) => entry.mount.error === '');
-  if (found === undefined) return null;
-  const known =
-    volume.status?.filesystemBytes ?? (volume.spec.source === undefined ? sizeBytes : 0);
-  if (known === sizeBytes && volume.status?.filesystemBytes !== undefined) return null;
-  const { node, mount } = found;
-  const isKnown = known === sizeBytes;
-  return { type: 'expand-filesystem', node, path: mount.path, sizeBytes, isKnown };
 }
 
 function hasFrontends(report: AttachmentReport, attachment: VolumeAttachmentSpec): boolean {
@@ -235,88 +192,6 @@ function names(entries: readonly { readonly replica: string }[]): string[] {
 
 function deviceOf(report: AttachmentReport): string {
   return report.frontends.find((entry) => entry.kind === 'fuse')?.url ?? '';
-}
-
-interface Mounting {
-  readonly actions: readonly AttachmentAction[];
-  readonly conditions: readonly ConditionDraft[];
-  readonly isMoving: boolean;
-}
-
-function notServing(seen: AttachmentObservation, report: AttachmentReport): Mounting {
-  if (seen.volume.spec.attachment?.mountPath === undefined) {
-    return { actions: [], conditions: [], isMoving: true };
-  }
-  const isMounted = seen.mounts.length > 0;
-  const message = isMounted
-    ? `Mounted; I/O waits while the volume is ${report.status.phase}`
-    : `Waiting for the volume: ${report.status.phase}`;
-  const status = isMounted ? 'True' : 'False';
-  return { actions: [], conditions: [mounted(status, 'NotServing', message)], isMoving: true };
-}
-
-function planMount(
-  seen: AttachmentObservation,
-  attachment: VolumeAttachmentSpec,
-  report: AttachmentReport,
-): Mounting {
-  const here = seen.mounts.filter((entry) => entry.node === attachment.nodeName);
-  const path = attachment.mountPath;
-  const strangers = here.filter((entry) => entry.mount.path !== path);
-  const leave = strangers.map(
-    (entry): AttachmentAction => ({ type: 'unmount', node: entry.node, path: entry.mount.path }),
-  );
-  if (path === undefined) return { actions: leave, conditions: [], isMoving: leave.length > 0 };
-  const present = here.find((entry) => entry.mount.path === path);
-  if (present !== undefined && present.mount.error === '') {
-    const message = `${present.mount.fsType} on ${present.mount.device} at ${path}`;
-    return { actions: leave, conditions: [mounted('True', 'Mounted', message)], isMoving: false };
-  }
-  const agent = seen.views.get(attachment.nodeName)?.agent ?? null;
-  if (agent === null) {
-    const message = `The node process of ${attachment.nodeName} does not answer`;
-    return {
-      actions: leave,
-      conditions: [mounted('False', 'NodeSilent', message)],
-      isMoving: true,
-    };
-  }
-  if (agent.missing.length > 0) {
-    const message = `This machine cannot mount: ${agent.missing.join(', ')}. \`holdfast doctor\` says how to get it; the volume is served over NBD`;
-    const conditions = [mounted('False', 'CapabilityMissing', message)];
-    return { actions: leave, conditions, isMoving: false };
-  }
-  const device = deviceOf(report);
-  if (device === '') {
-    const error = report.frontends.find((entry) => entry.kind === 'fuse')?.error ?? '';
-    const message = error === '' ? 'Waiting for the block device' : `No block device: ${error}`;
-    return { actions: leave, conditions: [mounted('False', 'NoDevice', message)], isMoving: true };
-  }
-  const fsType = attachment.fsType ?? seen.volume.spec.fsType ?? 'ext4';
-  return {
-    actions: [
-      ...leave,
-      {
-        type: 'mount',
-        node: attachment.nodeName,
-        device,
-        path,
-        fsType,
-        mayFormat: seen.isNeverWritten && attachment.readOnly !== true,
-        readOnly: attachment.readOnly ?? false,
-      },
-    ],
-    conditions: [mounted('Unknown', 'Mounting', `Mounting ${device} at ${path}`)],
-    isMoving: true,
-  };
-}
-
-function mounted(
-  status: ConditionDraft['status'],
-  reason: string,
-  message: string,
-): ConditionDraft {
-  return { type: 'Mounted', status, reason, message };
 }
 
 function attached(node: string, report: AttachmentReport): ConditionDraft {

@@ -13,6 +13,7 @@ import {
   type Condition,
   type DiskPool,
   type KindName,
+  type Mount,
   type PersistentVolume,
   type PersistentVolumeClaim,
   type Replica,
@@ -105,8 +106,10 @@ async function chainOf(context: OperatorContext, object: AnyObject): Promise<Exp
       const { namespace } = object.metadata;
       const name = { namespace, name: object.spec.claimName };
       const claim = await findObject(context, 'PersistentVolumeClaim', name);
-      const own = objectLink('mount', object, object.status, ['Ready']);
-      return claim === undefined ? [own] : [own, ...(await chainOf(context, claim))];
+      const own = mountLink(object);
+      if (claim === undefined) return [own];
+      const rest = await chainOf(context, claim);
+      return [own, ...rest.filter((link) => link.kind !== 'mount')];
     }
     case 'DiskPool':
       return poolChain(context, object);
@@ -190,10 +193,9 @@ async function volumeChain(context: OperatorContext, volume: Volume): Promise<Ex
   const links = [objectLink('volume', volume, volume.status, ['Placed', 'Ready', 'Redundant'])];
   const attachment = volume.spec.attachment ?? null;
   if (attachment !== null) {
-    links.push(
-      objectLink('attachment', volume, volume.status, ['Attached', 'Mounted', 'FilesystemGrown']),
-    );
+    links.push(objectLink('attachment', volume, volume.status, ['Attached']));
   }
+  links.push(...(await mountLinks(context, volume)));
   const found = await findServing(context, volume);
   if (found !== undefined) {
     links.push(nexusLink(found));
@@ -205,6 +207,18 @@ async function volumeChain(context: OperatorContext, volume: Volume): Promise<Ex
     if (replica !== undefined) links.push(...(await replicaChain(context, replica)));
   }
   return links;
+}
+
+async function mountLinks(context: OperatorContext, volume: Volume): Promise<ExplainLink[]> {
+  const { claimRef } = volume.spec;
+  if (claimRef === undefined) return [];
+  const { namespace, name } = claimRef;
+  const { items } = await context.client.list('Mount', { namespace });
+  return items.filter((mount) => mount.spec.claimName === name).map(mountLink);
+}
+
+function mountLink(mount: Mount): ExplainLink {
+  return objectLink('mount', mount, mount.status, ['Ready', 'FilesystemGrown']);
 }
 
 function nexusLink({ node, report }: FoundAttachment): ExplainLink {

@@ -4,6 +4,7 @@
  */
 import type {
   DiskPool,
+  Mount,
   PersistentVolumeClaim,
   Replica,
   StorageNode,
@@ -15,6 +16,7 @@ import type { OperatorContext } from '../reconcile.ts';
 
 interface Graph {
   readonly claims: readonly PersistentVolumeClaim[];
+  readonly mounts: readonly Mount[];
   readonly volumes: readonly Volume[];
   readonly replicas: readonly Replica[];
   readonly pools: readonly DiskPool[];
@@ -22,8 +24,9 @@ interface Graph {
 }
 
 async function readGraph({ client }: OperatorContext): Promise<Graph> {
-  const [claims, volumes, replicas, pools, nodes] = await Promise.all([
+  const [claims, mounts, volumes, replicas, pools, nodes] = await Promise.all([
     client.list('PersistentVolumeClaim'),
+    client.list('Mount'),
     client.list('Volume'),
     client.list('Replica'),
     client.list('DiskPool'),
@@ -31,6 +34,7 @@ async function readGraph({ client }: OperatorContext): Promise<Graph> {
   ]);
   return {
     claims: claims.items,
+    mounts: mounts.items,
     volumes: volumes.items,
     replicas: replicas.items,
     pools: pools.items,
@@ -88,7 +92,7 @@ function isSubject(link: WhereLink, subject: WhereSubject): boolean {
 }
 
 function pathsOf(graph: Graph, volume: Volume): WherePath[] {
-  const head = [...claimLinks(graph, volume), volumeLink(volume)];
+  const head = [...claimLinks(graph, volume), volumeLink(graph, volume)];
   const placement = volume.spec.placement ?? [];
   if (placement.length === 0) return [{ links: head }];
   return placement.map((entry) => {
@@ -115,7 +119,7 @@ function claimLinks(graph: Graph, volume: Volume): WhereLink[] {
   return [{ kind: 'claim', name: `${claimRef.namespace}/${claimRef.name}`, facts }];
 }
 
-function volumeLink(volume: Volume): WhereLink {
+function volumeLink(graph: Graph, volume: Volume): WhereLink {
   const { attachment } = volume.status ?? {};
   const facts: Record<string, string> = { size: String(volume.spec.size) };
   if (attachment !== undefined && attachment !== null) {
@@ -123,8 +127,11 @@ function volumeLink(volume: Volume): WhereLink {
     for (const frontend of attachment.frontends) {
       facts[frontend.kind === 'fuse' ? 'device' : frontend.kind] = frontend.url;
     }
-    if (attachment.mountPath !== '') facts['mounted'] = attachment.mountPath;
   }
+  const places = graph.mounts
+    .filter((mount) => mount.status?.volumeName === volume.metadata.name)
+    .map(({ spec }) => `${spec.path} on ${spec.nodeName}`);
+  if (places.length > 0) facts['mounted'] = places.join(', ');
   return { kind: 'volume', name: volume.metadata.name, facts };
 }
 

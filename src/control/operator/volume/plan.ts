@@ -14,6 +14,7 @@ import {
   parseQuantity,
 } from '#api/kinds/mod.ts';
 import { formatRefusal, placeReplicas } from '#control/sched/mod.ts';
+import { isPublished } from '../attachment/published.ts';
 import type { Plan } from '../reconcile.ts';
 import {
   ANNOTATION_INITIALISED,
@@ -332,10 +333,10 @@ function planDeletion(seen: VolumeObservation): VolumePlan {
     conditions: [{ type: 'Terminating', status: 'True', reason, message }],
     requeueAfterMs: POLL_MOVING_MS,
   });
-  const mountPath = volume.spec.attachment?.mountPath;
-  if (mountPath !== undefined) {
-    const node = volume.spec.attachment?.nodeName ?? '';
-    return wait('InUse', `Mounted at ${mountPath} on ${node}: unmount it first (holdfast umount)`);
+  const { attachment } = volume.spec;
+  if (isPublished(attachment)) {
+    const { nodeName } = attachment;
+    return wait('InUse', `It is published to ${nodeName}: unmount it first (holdfast umount)`);
   }
   if (dependents.length > 0) {
     return wait('InUse', `Volumes are being made from it: ${dependents.join(', ')}`);
