@@ -1,9 +1,12 @@
-/** HTTP/1.1 over TLS or plain TCP, with Node's own modules. */
+/**
+ * HTTP/1.1 over TLS or plain TCP, with Node's own modules. They are loaded for the first use: every
+ * thread of a volume loads this folder, and would pay megabytes each for what it never speaks.
+ */
 import { HoldfastError } from '#api/mod.ts';
 import { once } from 'node:events';
 import { chmodSync } from 'node:fs';
-import { Agent, createServer, request as requestPlain } from 'node:http';
 import type {
+  Agent,
   ClientRequest,
   IncomingHttpHeaders,
   IncomingMessage,
@@ -32,7 +35,7 @@ const HEAD_MS = 10_000;
 const SOCKETS_MAX = 16;
 
 export class NodeHttp implements Http {
-  readonly #calls = new Agent({ keepAlive: true, maxSockets: SOCKETS_MAX });
+  #calls: Agent | null = null;
 
   async serve(options: HttpServeOptions): Promise<HttpListener> {
     const { at, tls, connectionsMax } = options;
@@ -41,7 +44,7 @@ export class NodeHttp implements Http {
     const limits = { headersTimeout: HEAD_MS, requestTimeout: 60_000, keepAliveTimeout: 90_000 };
     const secure =
       tls === undefined ? undefined : await createSecure(tlsOf(tls, limits), onRequest);
-    const server = secure ?? createServer(limits, onRequest);
+    const server = secure ?? (await import('node:http')).createServer(limits, onRequest);
     server.maxConnections = connectionsMax;
     await listen(server, at);
     // Later ones are of single connections.
@@ -60,7 +63,7 @@ export class NodeHttp implements Http {
 
   async request(call: HttpCall, wantsStream: boolean): Promise<HttpResponse> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    const request = await startRequest(call, wantsStream ? undefined : this.#calls);
+    const request = await startRequest(call, wantsStream ? undefined : await this.#agent());
     request.once('response', resolve);
     request.on('error', reject);
     request.setTimeout(call.timeoutMs, () => request.destroy(new TimedOut()));
@@ -77,6 +80,11 @@ export class NodeHttp implements Http {
     } catch (error) {
       throw callError(error, call);
     }
+  }
+
+  async #agent(): Promise<Agent> {
+    const { Agent } = await import('node:http');
+    return (this.#calls ??= new Agent({ keepAlive: true, maxSockets: SOCKETS_MAX }));
   }
 }
 
@@ -125,6 +133,7 @@ async function startRequest(call: HttpCall, agent: Agent | undefined): Promise<C
   };
   if (url.startsWith('http:')) {
     const at = socketPath === undefined ? {} : { socketPath };
+    const { request: requestPlain } = await import('node:http');
     return requestPlain(url, { ...options, ...at, agent: agent ?? false });
   }
   const { request: requestTls } = await import('node:https');
