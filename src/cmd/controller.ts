@@ -31,6 +31,7 @@ import { parseArgs } from 'node:util';
 import { createApiClient, untilApiServes } from './api-client.ts';
 import { serveCsi } from './csi-server.ts';
 import { readClusterFile } from './cluster-file.ts';
+import { giveBackAtRest } from './memory-at-rest.ts';
 import { watchParent } from './parent-watch.ts';
 import { VERSION } from './version.ts';
 
@@ -87,6 +88,7 @@ export async function runController(args: readonly string[]): Promise<void> {
     host.log,
   );
   host.log.info('controller serves', { cluster, address: server.address });
+  giveBackAtRest(host);
   process.once('SIGTERM', () => void stop());
   // Whoever started us is gone: leave the volumes in order, then end too.
   watchParent(() => void operator.quiesce(ORPHAN_QUIESCE_MS).then(stop));

@@ -3,6 +3,7 @@ import { ENGINE_CHECKS } from '#api/checks/mod.ts';
 import { Engine, VolumeService, type VolumeRunner, type VolumeSettings } from '#data/engine/mod.ts';
 import { createNodeHost, NodeFuseMounts } from '#host/node/mod.ts';
 import { serveRpc } from '#rpc/mod.ts';
+import { giveBackAtRest } from './memory-at-rest.ts';
 import { VERSION } from './version.ts';
 import { parseRoleOptions, type RoleOptions } from './role-options.ts';
 import { ThreadRunner } from './thread-runner.ts';
@@ -31,6 +32,7 @@ export async function runEngine(args: readonly string[]): Promise<void> {
     ...host,
     checks: ENGINE_CHECKS,
   });
+  giveBackAtRest(host);
   process.once('SIGTERM', () => {
     void engine.stop().then(async () => {
       await lock.release();

@@ -11,6 +11,7 @@ import { RpcClient, serveRpc } from '#rpc/mod.ts';
 import { createApiClient, untilApiServes } from './api-client.ts';
 import { serveCsi } from './csi-server.ts';
 import { HangWatch } from './hang-watch.ts';
+import { giveBackAtRest } from './memory-at-rest.ts';
 import { parseRoleOptions, type RoleOptions } from './role-options.ts';
 import { SupervisedProcess } from './supervised-process.ts';
 import { VERSION } from './version.ts';
@@ -78,6 +79,7 @@ export async function runNode(args: readonly string[]): Promise<void> {
     ask: (timeoutMs) => engineClient.call('engine.ping', {}, { timeoutMs }),
     onHang: (silentMs) => engine.restart(`did not answer for ${silentMs / 1_000} s`),
   });
+  giveBackAtRest(host);
   process.once('SIGTERM', () => {
     watch.stop();
     void loop.stop();

@@ -30,6 +30,7 @@ import {
 } from 'node:fs';
 import { createApiClient } from './api-client.ts';
 import { ensureClusterFile } from './cluster-file.ts';
+import { giveBackAtRest } from './memory-at-rest.ts';
 import { SupervisedProcess } from './supervised-process.ts';
 
 export interface UpOptions {
@@ -235,6 +236,7 @@ async function runCluster(
       isStopping,
     });
     await Promise.race([ready, stopped]);
+    giveBackAtRest(host);
     const done = options.onReady();
     exitCode = await Promise.race([done.then((code) => code ?? stopSignal), stopSignal]);
   } finally {

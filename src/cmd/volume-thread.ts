@@ -5,6 +5,7 @@ import { HoldfastError } from '#api/mod.ts';
 import { VolumeService } from '#data/engine/mod.ts';
 import { createNodeHost, NodeFuseMounts } from '#host/node/mod.ts';
 import { assert } from '#lib/mod.ts';
+import { giveBackAtRest } from './memory-at-rest.ts';
 import type { ThreadAnswer, ThreadCall, VolumeThreadData } from './thread-runner.ts';
 
 assert(parentPort !== null, 'a volume thread has a parent');
@@ -27,6 +28,7 @@ async function answer({ id, method, params }: ThreadCall): Promise<ThreadAnswer>
 
 // This file's own part; the engine has written the rest.
 flushCompileCache();
+giveBackAtRest(host);
 port.on('message', (call: ThreadCall) => {
   void answer(call).then((reply) => {
     port.postMessage(reply);
