@@ -1,9 +1,11 @@
 /**
  * Gives back what starting and working left in the heap of this thread, once it rests: V8 collects
- * only for those who allocate, so an idle thread keeps a third of its memory as garbage for ever
- * (docs/design/0009-performance.md). One collection after each time of work, never one for rest.
+ * only for those who allocate, and glibc keeps what was freed, so an idle thread would hold a third
+ * of its memory for nothing (docs/design/0009-performance.md). One collection after each time of
+ * work, never one for rest.
  */
 import type { Clock } from '#host/mod.ts';
+import { trimFreedMemory } from '#host/node/mod.ts';
 import { performance, type EventLoopUtilization } from 'node:perf_hooks';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -54,4 +56,5 @@ function collectAll(): void {
   setFlagsFromString('--expose-gc');
   const collector = runInNewContext('gc') as Collector;
   collector({ type: 'major', flavor: 'last-resort' });
+  trimFreedMemory();
 }

@@ -43,5 +43,6 @@ export { NodeDatabases } from './node-database.ts';
 export { NodeHttp } from './node-http.ts';
 export { NodeFuseMounts, processStart } from './fuse-mounts.ts';
 export { fromNodeError } from './errno-error.ts';
+export { trimFreedMemory } from './syscalls.ts';
 export type { DiskMode };
 export { isSocketLive } from './stale-socket.ts';

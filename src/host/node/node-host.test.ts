@@ -1,11 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { deepEqual, equal, notEqual, ok, rejects } from 'node:assert/strict';
 import { hasCode } from '#api/mod.ts';
-import { createNodeHost } from './mod.ts';
+import { createNodeHost, trimFreedMemory } from './mod.ts';
 import { mountOf, parseMountTable, readMountTable, rootMount } from './mount-table.ts';
 
 let directory = '';
@@ -140,4 +143,19 @@ test('NodeDisk names boot and mount in its cache identity', async () => {
   const here = await host.disk.cacheIdentity(directory);
   equal(here, await host.disk.cacheIdentity(directory));
   notEqual(here, await host.disk.cacheIdentity('/proc'));
+});
+
+test('Freed memory goes back to the system', () => {
+  const residentKib = (): number =>
+    Number(/^RssAnon:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
+  let held: Buffer[] = Array.from({ length: 2_000 }, () => Buffer.alloc(16_384, 1));
+  // What lies above the freed ones keeps the heap from shrinking by itself.
+  const above = Buffer.alloc(16_384, 1);
+  equal(held.length, 2_000);
+  held = [];
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+  const beforeKib = residentKib();
+  trimFreedMemory();
+  ok(above.byteLength > 0 && residentKib() < beforeKib - 8 * 1024);
 });

@@ -26,6 +26,17 @@ const statxRaw = libc.func(
   'int statx(int directory, const char *path, int flags, uint32_t mask, uint8_t *result)',
 );
 
+const mallocTrimRaw = glibcMallocTrim();
+
+/** Of glibc alone; undefined with another C library. */
+function glibcMallocTrim(): Raw | undefined {
+  try {
+    return libc.func('int malloc_trim(size_t keep)') as Raw;
+  } catch {
+    return undefined;
+  }
+}
+
 type Raw = (...args: readonly unknown[]) => number;
 
 function call(raw: unknown, ...args: readonly unknown[]): number {
@@ -105,6 +116,14 @@ export function growSocketBuffers(fd: number, bytes: number): void {
       call(setsockoptRaw, fd, SOL_SOCKET, plain, [bytes], 4);
     }
   }
+}
+
+/**
+ * What the whole process has freed goes back to the system, of all its threads: glibc keeps it for
+ * each of them else. True when there was any.
+ */
+export function trimFreedMemory(): boolean {
+  return mallocTrimRaw?.(0) === 1;
 }
 
 /** Ends the process without waiting for its threads. */
