@@ -16,6 +16,7 @@ import {
   writeKubeconfig,
 } from './apiserver-credentials.ts';
 import type { Credentials } from './apiserver-credentials.ts';
+import { giveBackAtRest } from './memory-at-rest.ts';
 import { watchParent } from './parent-watch.ts';
 import { VERSION } from './version.ts';
 
@@ -77,6 +78,7 @@ export async function runApiserver(args: readonly string[]): Promise<void> {
   };
   process.once('SIGTERM', () => void stop());
   process.once('SIGINT', () => void stop());
+  giveBackAtRest(host);
   if (options.endsWithParent) watchParent(() => void stop());
 }
 

@@ -77,12 +77,13 @@ function processesOf(directory: string): Map<number, string> {
     const role = args.findIndex((arg) => arg.endsWith('/holdfast.ts')) + 1;
     if (role > 0 && args.includes(directory)) found.set(Number(name), args[role] ?? '');
   }
-  for (const file of readdirSync(`${directory}/nodes`, { recursive: true, encoding: 'utf8' })) {
-    if (!file.endsWith('.fuse.json')) continue;
-    const state = JSON.parse(readFileSync(`${directory}/nodes/${file}`, 'utf8')) as {
-      readonly holderPid: number;
-    };
-    found.set(state.holderPid, 'holder');
+  // Only here: volumes are staged beside, and to look into one is to use it.
+  for (const node of readdirSync(`${directory}/nodes`)) {
+    for (const file of readdirSync(`${directory}/nodes/${node}/engine`)) {
+      if (!file.endsWith('.fuse.json')) continue;
+      const text = readFileSync(`${directory}/nodes/${node}/engine/${file}`, 'utf8');
+      found.set((JSON.parse(text) as { readonly holderPid: number }).holderPid, 'holder');
+    }
   }
   return found;
 }
