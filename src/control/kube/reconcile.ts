@@ -46,6 +46,8 @@ export interface Plan<Action, Status extends CommonStatus> {
 export interface Execution<Action> {
   /** False where another reconciler of the same kind has them: then its note is left alone. */
   readonly hasExternalActions?: boolean;
+  /** As it was read for the plan: when nothing is to be done and said, it is not read again. */
+  readonly observed?: AnyObject;
   /** Null for what happens inside the API only. */
   readonly label: (action: Action) => ActionLabel | null;
   /** Which condition says so when the action fails. */
@@ -76,14 +78,18 @@ export async function carryOut<Kind extends KindName, Action, Status extends Com
       throw error;
     }
   }
-  await writeStatus(context, kind, key, {
+  const change = {
     conditions: plan.conditions,
     drop: plan.dropConditions ?? [],
     values: {
       ...plan.status,
       ...(execution.hasExternalActions === false ? {} : { pendingAction: null }),
     } as Partial<CommonStatus>,
-  });
+  };
+  const { observed } = execution;
+  const isAsSaid =
+    plan.actions.length === 0 && observed !== undefined && !isStatusNews(context, observed, change);
+  if (!isAsSaid) await writeStatus(context, kind, key, change);
   return { requeueAfterMs: plan.requeueAfterMs };
 }
 
@@ -147,19 +153,8 @@ export async function writeStatus<Kind extends KindName>(
 ): Promise<void> {
   let changed: ConditionDraft[] = [];
   const object = await changeAnyStatus(context, kind, key, (status, current) => {
-    const { generation } = current.metadata;
-    const now = formatTime(context.clock.wallMs());
-    const before = status.conditions ?? [];
-    changed = change.conditions.filter((draft) => isNews(before, draft));
-    let conditions: CommonStatus['conditions'] = before;
-    for (const draft of change.conditions) {
-      conditions = setCondition(conditions ?? [], draft, generation, now);
-    }
-    if (conditions?.some((entry) => change.drop.includes(entry.type))) {
-      conditions = conditions.filter((entry) => !change.drop.includes(entry.type));
-    }
-    const after = { ...status, ...change.values, conditions, observedGeneration: generation };
-    return isDeepStrictEqual(withoutNulls(after), withoutNulls(status)) ? status : after;
+    changed = change.conditions.filter((draft) => isNews(status.conditions ?? [], draft));
+    return statusAfter(context, current, status, change);
   });
   if (object === undefined) return;
   for (const draft of changed) {
@@ -168,6 +163,31 @@ export async function writeStatus<Kind extends KindName>(
     if (isUnexpected) context.events.warning(object, draft.reason, note);
     else context.events.normal(object, draft.reason, note);
   }
+}
+
+function isStatusNews(context: ReconcileContext, object: AnyObject, change: StatusChange): boolean {
+  const status = ((object as { status?: unknown }).status ?? {}) as CommonStatus;
+  return statusAfter(context, object, status, change) !== status;
+}
+
+/** The same value when nothing changes. */
+function statusAfter(
+  { clock }: ReconcileContext,
+  object: AnyObject,
+  status: CommonStatus,
+  change: StatusChange,
+): CommonStatus {
+  const { generation } = object.metadata;
+  const now = formatTime(clock.wallMs());
+  let conditions: CommonStatus['conditions'] = status.conditions ?? [];
+  for (const draft of change.conditions) {
+    conditions = setCondition(conditions ?? [], draft, generation, now);
+  }
+  if (conditions?.some((entry) => change.drop.includes(entry.type))) {
+    conditions = conditions.filter((entry) => !change.drop.includes(entry.type));
+  }
+  const after = { ...status, ...change.values, conditions, observedGeneration: generation };
+  return isDeepStrictEqual(withoutNulls(after), withoutNulls(status)) ? status : after;
 }
 
 function isNews(before: CommonStatus['conditions'], draft: ConditionDraft): boolean {

@@ -57,5 +57,5 @@ export function hasAnnotation(object: AnyObject, name: string): boolean {
 /** Nodes, whose answers tell of everything else. */
 export const POLL_NODE_MS = 10_000;
 /** The rest, in case something was missed. */
-export const POLL_STEADY_MS = 60_000;
+export const POLL_STEADY_MS = 300_000;
 export const POLL_MOVING_MS = 300;

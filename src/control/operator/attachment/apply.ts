@@ -14,6 +14,7 @@ export async function reconcileAttachment(
   if (seen === undefined) return {};
   const plan = planAttachment(seen, context.cluster);
   return carryOut(context, 'Volume', { name }, plan, {
+    observed: seen.volume,
     label: labelOf,
     failureCondition: () => 'Attached',
     perform: (action) => perform(context, name as VolumeId, action),

@@ -13,6 +13,7 @@ export async function reconcileNode(
   const seen = await observeNode(context, name);
   if (seen === undefined) return {};
   return carryOut(context, 'StorageNode', { name }, planNode(seen), {
+    observed: seen.node,
     label: () => null,
     failureCondition: () => 'Ready',
     perform: (action: NodeAction) =>

@@ -16,6 +16,7 @@ export async function reconcilePool(
   const nodeName = seen.pool.spec.nodeName;
   const key = { name };
   return carryOut(context, 'DiskPool', key, planPool(seen), {
+    observed: seen.pool,
     label: (action) =>
       action.type === 'ensure' ? { action: 'open pool', target: action.directory } : null,
     failureCondition: () => 'Ready',

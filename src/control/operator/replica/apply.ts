@@ -23,6 +23,7 @@ export async function reconcileReplica(
   if (seen === undefined) return {};
   const key = { name };
   return carryOut(context, 'Replica', key, planReplica(seen), {
+    observed: seen.replica,
     label: (action) => {
       if (action.type === 'create')
         return { action: 'create replica in', target: seen.replica.spec.poolName };

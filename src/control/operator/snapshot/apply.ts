@@ -19,6 +19,7 @@ export async function reconcileSnapshot(
   const volume = volumeName as VolumeId;
   const snapshot = name as SnapshotId;
   return carryOut(context, 'Snapshot', key, planSnapshot(seen), {
+    observed: seen.snapshot,
     label: (action) => {
       if (action.type === 'create') return { action: 'take snapshot of', target: volumeName };
       if (action.type === 'delete-data')

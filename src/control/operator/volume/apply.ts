@@ -16,6 +16,7 @@ export async function reconcileVolume(
   const { client } = context;
   const key = { name };
   return carryOut(context, 'Volume', key, planVolume(seen), {
+    observed: seen.volume,
     hasExternalActions: false,
     label: () => null,
     failureCondition: () => 'Ready',
