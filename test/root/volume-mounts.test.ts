@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { test, type TestContext } from 'node:test';
+import { readMkfsOptions } from '#api/kinds/mod.ts';
 import { hasCode, type VolumeId } from '#api/mod.ts';
 import { VolumeMounts } from '#control/mounts/mod.ts';
 import { createNodeHost } from '#host/node/mod.ts';
@@ -119,3 +120,28 @@ test('Who starts again knows what is mounted, and nothing that is not', { skip }
   await again.unmount(volume, place.path);
   assert.deepEqual((await place.openAgain()).list(), []);
 });
+
+for (const [fsType, text, sign] of [
+  ['ext4', '-m 0 -i 65536 -E stride=16 -O ^resize_inode', /Inode count: +8192/],
+  ['xfs', '-i size=1024 -m reflink=0', /isize=1024/],
+] as const) {
+  test(`mkfs.${fsType} is told what the class says`, { skip }, async (t) => {
+    const place = await makePlace(t, 512 * MIB);
+    const asked = readMkfsOptions(fsType, text);
+    assert.ok(asked.ok);
+    const { device, path, mounts } = place;
+    const params = { volume, device, path, fsType, mayFormat: true, readOnly: false };
+    await mounts.mount({ ...params, mkfsOptions: asked.options });
+    const argv = fsType === 'xfs' ? ['xfs_info', path] : ['dumpe2fs', '-h', device];
+    const [program = '', ...args] = argv;
+    const said = execFileSync(program, args, {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    assert.match(said, sign);
+    if (fsType === 'xfs') return;
+    assert.match(said, /RAID stride: +16/);
+    assert.match(said, /Reserved block count: +0/);
+    assert.doesNotMatch(said, /resize_inode/);
+  });
+}

@@ -2,7 +2,10 @@ import type { StorageClass } from './claim.ts';
 import { invalidObject } from './invalid-object.ts';
 import { PROVISIONER } from '../provisioner.ts';
 import { readQuantity } from '../units.ts';
-import { REPLICAS_MAX } from './volume.ts';
+import { readMkfsOptions } from './mkfs-options.ts';
+import { nearestName } from './nearest-name.ts';
+import { readPoolSelector } from './pool-selector.ts';
+import { REPLACE_AFTER_SECONDS, REPLACE_AFTER_SECONDS_MAX, REPLICAS_MAX } from './volume.ts';
 
 /** What a StorageClass decides about its volumes. */
 export interface ClassParameters {
@@ -12,9 +15,25 @@ export interface ClassParameters {
   readonly fsType: 'ext4' | 'xfs';
   /** Null: chosen by the size of the volume. */
   readonly segmentBytes: number | null;
+  /** Empty: every pool. */
+  readonly poolSelector: string;
+  /** Empty: none. Checked for `fsType`. */
+  readonly mkfsOptions: string;
+  readonly replaceAfterSeconds: number;
 }
 
-type Name = 'replicas' | 'isolation' | 'onQuorumLoss' | 'fsType' | 'segmentSize';
+const KNOWN = {
+  replicas: 'replicas',
+  isolation: 'isolation',
+  onQuorumLoss: 'onQuorumLoss',
+  poolSelector: 'poolSelector',
+  fsType: 'csi.storage.k8s.io/fstype',
+  mkfsOptions: 'mkfsOptions',
+  replaceAfterSeconds: 'replaceAfterSeconds',
+  segmentSize: 'segmentSize',
+} as const;
+
+type Name = keyof typeof KNOWN;
 
 /**
  * Every parameter we know, with the names that other systems use for the same thing (field.md §4),
@@ -28,12 +47,20 @@ const NAMES: Readonly<Record<string, Name>> = {
   placementCount: 'replicas',
   autoPlace: 'replicas',
   replication: 'replicas',
+  replicationFactor: 'replicas',
   isolation: 'isolation',
   onQuorumLoss: 'onQuorumLoss',
   'csi.storage.k8s.io/fstype': 'fsType',
   fsType: 'fsType',
   fstype: 'fsType',
   fs: 'fsType',
+  poolSelector: 'poolSelector',
+  diskSelector: 'poolSelector',
+  mkfsOptions: 'mkfsOptions',
+  mkfsParams: 'mkfsOptions',
+  formatOptions: 'mkfsOptions',
+  fsOpts: 'mkfsOptions',
+  replaceAfterSeconds: 'replaceAfterSeconds',
   segmentSize: 'segmentSize',
 };
 /** Names of other systems for what is always so here: accepted with this value only. */
@@ -44,13 +71,6 @@ const FIXED: Readonly<Record<string, string>> = {
   encrypted: 'false',
   encryption: 'false',
 };
-const KNOWN = [
-  'replicas',
-  'isolation',
-  'onQuorumLoss',
-  'csi.storage.k8s.io/fstype',
-  'segmentSize',
-] as const;
 
 /** `invalid-object` for an unknown name, a value out of range, or two names that disagree. */
 export function parseClassParameters(parameters: StorageClass['parameters']): ClassParameters {
@@ -64,8 +84,7 @@ export function parseClassParameters(parameters: StorageClass['parameters']): Cl
     }
     const name = NAMES[bare];
     if (name === undefined) {
-      const remedy = `Remove it, or use one of: ${KNOWN.join(', ')}`;
-      throw invalidObject(pathOf(key), value, 'Parameter is unknown', remedy);
+      throw invalidObject(pathOf(key), value, 'Parameter is unknown', remedyFor(bare));
     }
     const other = given.get(name);
     if (other !== undefined && other.value !== value) {
@@ -74,12 +93,16 @@ export function parseClassParameters(parameters: StorageClass['parameters']): Cl
     }
     given.set(name, { key, value });
   }
+  const fsType = readChoice(given.get('fsType'), ['ext4', 'xfs']);
   return {
     replicas: readCount(given.get('replicas')),
     isolation: readChoice(given.get('isolation'), ['thread', 'shared']),
     onQuorumLoss: readChoice(given.get('onQuorumLoss'), ['suspend', 'error']),
-    fsType: readChoice(given.get('fsType'), ['ext4', 'xfs']),
+    fsType,
     segmentBytes: readSegment(given.get('segmentSize')),
+    poolSelector: readSelector(given.get('poolSelector')),
+    mkfsOptions: readMkfs(given.get('mkfsOptions'), fsType),
+    replaceAfterSeconds: readSeconds(given.get('replaceAfterSeconds')),
   };
 }
 
@@ -90,6 +113,38 @@ interface Given {
 
 function pathOf(key: string): string {
   return /^[A-Za-z0-9_-]+$/.test(key) ? `parameters.${key}` : `parameters["${key}"]`;
+}
+
+/** What was probably meant, then everything there is. */
+function remedyFor(bare: string): string {
+  const all = Object.values(KNOWN).join(', ');
+  const near = nearestName(bare, [...Object.keys(NAMES), ...Object.keys(FIXED)]);
+  const meant = near === undefined ? undefined : NAMES[near];
+  if (near === undefined) return `Remove it, or use one of: ${all}`;
+  return `Did you mean ${meant === undefined ? near : KNOWN[meant]}? There are: ${all}`;
+}
+
+function readSelector(given: Given | undefined): string {
+  if (given === undefined) return '';
+  const result = readPoolSelector(given.value);
+  if (result.ok) return given.value;
+  const remedy = 'Use terms like ssd, !hdd, tier=fast, tier!=slow, with commas between them';
+  throw invalidObject(pathOf(given.key), given.value, result.problem, remedy);
+}
+
+function readMkfs(given: Given | undefined, fsType: 'ext4' | 'xfs'): string {
+  if (given === undefined) return '';
+  const result = readMkfsOptions(fsType, given.value);
+  if (result.ok) return given.value;
+  throw invalidObject(pathOf(given.key), given.value, result.problem, result.remedy);
+}
+
+function readSeconds(given: Given | undefined): number {
+  if (given === undefined) return REPLACE_AFTER_SECONDS;
+  const seconds = /^\d{1,8}$/.test(given.value) ? Number(given.value) : 0;
+  if (seconds >= 1 && seconds <= REPLACE_AFTER_SECONDS_MAX) return seconds;
+  const remedy = `Use "1" to "${REPLACE_AFTER_SECONDS_MAX}" seconds`;
+  throw invalidObject(pathOf(given.key), given.value, 'Time is out of range', remedy);
 }
 
 function readCount(given: Given | undefined): number {

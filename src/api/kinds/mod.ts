@@ -42,10 +42,21 @@ export {
   parseObject,
 } from './kind-table.ts';
 export type { AnyObject, KindInfo, KindName, KindTable, ObjectOf } from './kind-table.ts';
+export { mergeMkfsOptions, readMkfsOptions } from './mkfs-options.ts';
+export type { MkfsOption } from './mkfs-options.ts';
 export type { Mount, MountSpec, MountStatus } from './mount.ts';
-export type { DiskPool, DiskPoolStatus, StorageNode, StorageNodeStatus } from './node.ts';
+export { LABEL_ZONE, OVER_PROVISIONING_PERCENT } from './node.ts';
+export type {
+  DiskPool,
+  DiskPoolStatus,
+  PoolOrphan,
+  StorageNode,
+  StorageNodeStatus,
+} from './node.ts';
 export type { ObjectMeta, OwnerReference } from './object-meta.ts';
-export { REPLICAS_MAX } from './volume.ts';
+export { findUnmetTerm, readPoolSelector } from './pool-selector.ts';
+export type { PoolTerm } from './pool-selector.ts';
+export { REPLACE_AFTER_SECONDS, REPLICAS_MAX } from './volume.ts';
 export type {
   CommonStatus,
   PendingAction,

@@ -2,11 +2,17 @@
 import { z } from 'zod';
 import type { MembershipRecord } from '../membership.ts';
 import { conditions } from './conditions.ts';
+import { MKFS_OPTIONS_MAX } from './mkfs-options.ts';
+import { POOL_SELECTOR_MAX, readPoolSelector } from './pool-selector.ts';
 import type { Condition } from './conditions.ts';
 import { labelName, segmentSize, subdomainName, volumeSize } from './object-meta.ts';
 import type { Frozen, ObjectMeta } from './object-meta.ts';
 
 export const REPLICAS_MAX = 16;
+/** How long a lost replica is waited for, unless the class says otherwise. */
+export const REPLACE_AFTER_SECONDS = 300;
+/** A year. */
+export const REPLACE_AFTER_SECONDS_MAX = 31_536_000;
 
 export const replicaCount = z.number().int().min(1).max(REPLICAS_MAX);
 export const isolation = z.enum(['thread', 'shared']);
@@ -59,6 +65,27 @@ export const volumeSpec = z.strictObject({
     .meta({ default: 'suspend' })
     .describe('What requests get while too few copies are reached.'),
   fsType: fsType.optional().describe('Filesystem that is made on the empty volume.'),
+  mkfsOptions: z
+    .string()
+    .max(MKFS_OPTIONS_MAX)
+    .optional()
+    .describe('What mkfs is told, of what is safe: "-m 0 -O ^resize_inode".'),
+  poolSelector: z
+    .string()
+    .max(POOL_SELECTOR_MAX)
+    .refine((text) => readPoolSelector(text).ok, {
+      message: 'must be terms like ssd, !hdd, tier=fast, tier!=slow',
+    })
+    .optional()
+    .describe('Pools that replicas may lie in, by tag or label: "ssd,tier!=slow".'),
+  replaceAfterSeconds: z
+    .number()
+    .int()
+    .min(1)
+    .max(REPLACE_AFTER_SECONDS_MAX)
+    .optional()
+    .meta({ default: REPLACE_AFTER_SECONDS })
+    .describe('How long a lost replica is waited for before another one is made.'),
   claimRef: z
     .strictObject({
       ...claimName,

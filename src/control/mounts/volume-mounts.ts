@@ -9,6 +9,8 @@
  * - What is mounted is known to the next process of this node, however this one ends: it is written
  *   down before the mount, and counts for as long as the kernel shows it.
  */
+import type { MkfsOption } from '#api/kinds/mod.ts';
+import { mergeMkfsOptions } from '#api/kinds/mod.ts';
 import { HoldfastError, type MountReport, type VolumeId } from '#api/mod.ts';
 import {
   type Disk,
@@ -28,10 +30,14 @@ const EXT4_LAST_GROUP_BYTES = 4 * 1024 * 1024;
 const E2FSCK_CORRECTED = 1;
 
 const MKFS_ARGV = {
+  ext4: ['mkfs.ext4', '-q'],
+  xfs: ['mkfs.xfs', '-q', '-K'],
+} as const;
+const MKFS_OPTIONS = {
   // Discarding a device that was read as zero says nothing new; lazy parts keep the first mount
   // quick.
-  ext4: ['mkfs.ext4', '-q', '-E', 'nodiscard,lazy_itable_init=1,lazy_journal_init=1'],
-  xfs: ['mkfs.xfs', '-q', '-K'],
+  ext4: [{ flag: '-E', value: 'nodiscard,lazy_itable_init=1,lazy_journal_init=1' }],
+  xfs: [],
 } as const;
 
 export interface MountParams {
@@ -44,6 +50,8 @@ export interface MountParams {
   readonly readOnly: boolean;
   /** For mount(8), beside ours. */
   readonly options?: readonly string[];
+  /** For mkfs, beside ours: read from the class with its allow-list. */
+  readonly mkfsOptions?: readonly MkfsOption[];
 }
 
 export class VolumeMounts {
@@ -196,7 +204,8 @@ export class VolumeMounts {
         },
       );
     }
-    await this.#demand([...MKFS_ARGV[fsType], device], MKFS_TIMEOUT_MS);
+    const options = mergeMkfsOptions(MKFS_OPTIONS[fsType], params.mkfsOptions ?? []);
+    await this.#demand([...MKFS_ARGV[fsType], ...options, device], MKFS_TIMEOUT_MS);
     return fsType;
   }
 

@@ -1,6 +1,11 @@
 /** Controller service: what only reads. */
 import type { DiskPool, StorageNode } from '#api/kinds/mod.ts';
-import { isConditionTrue, parseClassParameters } from '#api/kinds/mod.ts';
+import {
+  findUnmetTerm,
+  isConditionTrue,
+  parseClassParameters,
+  readPoolSelector,
+} from '#api/kinds/mod.ts';
 import { hasCode } from '#api/mod.ts';
 import type { ControllerContext } from './context.ts';
 import { demandVolume } from './context.ts';
@@ -82,7 +87,7 @@ async function getCapacity(
 ): Promise<AnswerOf<ControllerCalls, 'GetCapacity'>> {
   const none = { availableCapacity: 0, maximumVolumeSize: { value: 0 } };
   if (request.volumeCapabilities.length > 0 && !canServe(request)) return none;
-  const { replicas } = parseClassParameters(request.parameters);
+  const { replicas, poolSelector } = parseClassParameters(request.parameters);
   const [pools, nodes] = await Promise.all([
     context.client.list('DiskPool'),
     context.client.list('StorageNode'),
@@ -91,7 +96,7 @@ async function getCapacity(
   const free = new Map<string, number>();
   for (const pool of pools.items) {
     const node = nodes.items.find((entry) => entry.metadata.name === pool.spec.nodeName);
-    if (!isUsable(pool, node)) continue;
+    if (!isUsable(pool, node) || !isSelected(pool, poolSelector)) continue;
     const bytes = pool.status?.freeBytes ?? 0;
     free.set(pool.spec.nodeName, Math.max(bytes, free.get(pool.spec.nodeName) ?? 0));
   }
@@ -113,6 +118,12 @@ function canServe(request: RequestOf<ControllerCalls, 'GetCapacity'>): boolean {
     if (hasCode(error, 'invalid-argument')) return false;
     throw error;
   }
+}
+
+function isSelected({ metadata, spec }: DiskPool, poolSelector: string): boolean {
+  const selector = readPoolSelector(poolSelector);
+  const marks = { tags: spec.tags ?? [], labels: metadata.labels ?? {} };
+  return poolSelector === '' || (selector.ok && findUnmetTerm(selector.terms, marks) === undefined);
 }
 
 function isUsable(pool: DiskPool, node: StorageNode | undefined): boolean {

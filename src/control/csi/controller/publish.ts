@@ -88,6 +88,7 @@ function untilServed(context: ControllerContext, name: string, node: string): Pr
         devicePath: attachment.devicePath,
         epoch: String(attachment.epoch),
         fsType: volume?.spec.fsType ?? 'ext4',
+        ...(volume?.spec.mkfsOptions === undefined ? {} : { mkfsOptions: volume.spec.mkfsOptions }),
       };
     },
     (volume) =>

@@ -8,6 +8,7 @@ import {
   isConditionTrue,
   parseClassParameters,
   parseQuantity,
+  readMkfsOptions,
 } from '#api/kinds/mod.ts';
 import { hasCode, HoldfastError } from '#api/mod.ts';
 import type { ControllerContext } from './context.ts';
@@ -29,6 +30,16 @@ export const ANNOTATION_NAME = 'csi.holdfast.dev/name';
 const CLAIM_NAME = 'csi.storage.k8s.io/pvc/name';
 const CLAIM_NAMESPACE = 'csi.storage.k8s.io/pvc/namespace';
 const RESERVED = new Set([CLAIM_NAME, CLAIM_NAMESPACE, 'csi.storage.k8s.io/pv/name']);
+
+/** Of a volume's spec: what another class would have made different. */
+const CLASS_FIELDS = [
+  'replicas',
+  'isolation',
+  'onQuorumLoss',
+  'fsType',
+  'mkfsOptions',
+  'poolSelector',
+] as const;
 
 type CreateRequest = RequestOf<ControllerCalls, 'CreateVolume'>;
 
@@ -60,6 +71,7 @@ async function readCreation(context: ControllerContext, request: CreateRequest):
   );
   const asked = wishes.flatMap((wish) => (wish.kind === 'mount' ? [wish.fsType] : []));
   const fsType = asked.find((type) => type !== '') ?? parameters.fsType;
+  demandMkfsOptions(fsType, parameters.mkfsOptions);
   const sizeBytes = chooseSize(request.capacityRange);
   const source = await readSource(context, request.volumeContentSource, sizeBytes);
   const segmentBytes =
@@ -81,8 +93,23 @@ async function readCreation(context: ControllerContext, request: CreateRequest):
 }
 
 function chosenByClass(parameters: ClassParameters) {
-  const { replicas, isolation, onQuorumLoss } = parameters;
-  return { replicas, isolation, onQuorumLoss };
+  const { replicas, isolation, onQuorumLoss, replaceAfterSeconds } = parameters;
+  const { mkfsOptions, poolSelector } = parameters;
+  return {
+    replicas,
+    isolation,
+    onQuorumLoss,
+    replaceAfterSeconds,
+    ...(mkfsOptions === '' ? {} : { mkfsOptions }),
+    ...(poolSelector === '' ? {} : { poolSelector }),
+  };
+}
+
+/** They were checked for the filesystem of the class: a capability may name another one. */
+function demandMkfsOptions(fsType: string, text: string): void {
+  if (fsType !== 'ext4' && fsType !== 'xfs') return;
+  const result = readMkfsOptions(fsType, text);
+  if (!result.ok) throw invalid('parameters.mkfsOptions', text, result.remedy);
 }
 
 function claimOf(parameters: StringMap): Pick<Volume['spec'], 'claimRef'> {
@@ -177,7 +204,7 @@ function differenceOf(before: Volume, wanted: Volume, request: CreateRequest): s
   if (!fits(request.capacityRange, sizeOf(before))) return 'capacity_range';
   const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
   if (!same(before.spec.source, wanted.spec.source)) return 'volume_content_source';
-  for (const field of ['replicas', 'isolation', 'onQuorumLoss', 'fsType'] as const) {
+  for (const field of CLASS_FIELDS) {
     if (!same(before.spec[field], wanted.spec[field])) return `parameters.${field}`;
   }
   return '';

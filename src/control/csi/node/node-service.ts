@@ -7,6 +7,8 @@
  *   nothing was ever written, and its superblock areas are zero.
  * - The device is the one that the engine names, whatever the caller's context says.
  */
+import type { MkfsOption } from '#api/kinds/mod.ts';
+import { readMkfsOptions } from '#api/kinds/mod.ts';
 import type { AttachmentReport, EngineMethods, NodeId, VolumeId } from '#api/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
 import type { PublishedVolumes, PublishSource, VolumeMounts } from '#control/mounts/mod.ts';
@@ -75,12 +77,14 @@ async function stage(
   demandServing(report);
   const { readOnly } = report.spec;
   const mayFormat = !readOnly && (await isBlank(options, volume));
+  const fsType = fsTypeOf(wish, request.publishContext['fsType']);
   await options.mounts.mount({
     volume,
     device,
     path,
-    fsType: fsTypeOf(wish, request.publishContext['fsType']),
+    fsType,
     mayFormat,
+    mkfsOptions: mkfsOptionsOf(fsType, request.publishContext['mkfsOptions'] ?? ''),
     readOnly,
     options: flagsOf(request.volumeCapability),
   });
@@ -91,6 +95,13 @@ function fsTypeOf(wish: Wish & { readonly kind: 'mount' }, known: string | undef
   const fsType = wish.fsType === '' ? (known ?? 'ext4') : wish.fsType;
   if (fsType === 'ext4' || fsType === 'xfs') return fsType;
   throw invalid('publish_context.fsType', fsType, 'Use ext4 or xfs');
+}
+
+/** Checked again here: whoever calls this socket is not the class that was checked. */
+function mkfsOptionsOf(fsType: 'ext4' | 'xfs', text: string): readonly MkfsOption[] {
+  const result = readMkfsOptions(fsType, text);
+  if (result.ok) return result.options;
+  throw invalid('publish_context.mkfsOptions', text, result.remedy);
 }
 
 function flagsOf(capability: VolumeCapability | null): readonly string[] {
