@@ -33,6 +33,8 @@ export const MOVING_REASONS: ReadonlySet<string> = new Set([
   'SourceNotReady',
   'Replacing',
   'Shrinking',
+  'NeedsNexus',
+  'Waiting',
   'Reconciling',
   'Detaching',
   'Closing',

@@ -1,29 +1,6 @@
-import { formatBytes } from '#api/kinds/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
-
-/** One pool as the scheduler sees it. */
-export interface PoolCandidate {
-  readonly pool: string;
-  readonly node: string;
-  readonly isNodeReady: boolean;
-  readonly isNodeCordoned: boolean;
-  readonly isPoolCordoned: boolean;
-  /** Why the pool cannot be used, in the form `code: message`; empty when it can. */
-  readonly error: string;
-  readonly freeBytes: number;
-  readonly totalBytes: number;
-  /** Replicas that are placed here, whether made yet or not. */
-  readonly replicas: number;
-}
-
-export interface PlacementRequest {
-  readonly sizeBytes: number;
-  readonly count: number;
-  /** Nodes that hold a replica of the volume already. */
-  readonly takenNodes: readonly string[];
-  /** Best first: where the consumer runs. A wish: another node is better than none. */
-  readonly preferredNodes?: readonly string[] | undefined;
-}
+import { FILTERS } from './filters.ts';
+import type { Filter, PlacementRequest, PoolCandidate } from './filters.ts';
 
 export interface Refusal {
   readonly pool: string;
@@ -32,7 +9,12 @@ export interface Refusal {
 }
 
 export type PlacementResult =
-  | { readonly ok: true; readonly picks: readonly PoolCandidate[] }
+  | {
+      readonly ok: true;
+      readonly picks: readonly PoolCandidate[];
+      /** What is less than one would wish: too few zones. Empty when nothing is. */
+      readonly note: string;
+    }
   | {
       readonly ok: false;
       readonly found: number;
@@ -41,90 +23,120 @@ export type PlacementResult =
     };
 
 /**
- * Volumes are thin: a pool needs this much free (or the volume's size, if less), not the whole
- * size.
+ * Chooses `count` pools on distinct nodes, or says of every pool why it was not one of them.
+ * Replicas lie in distinct zones where there are enough of them; else they are spread as evenly as
+ * can be, and the note says so.
  */
-export const FREE_BYTES_MIN = 256 * 1024 * 1024;
-
-type Filter = (pool: PoolCandidate, request: PlacementRequest) => string;
-
-/** In the order in which a person would want to hear of them. Empty: passes. */
-const FILTERS: readonly Filter[] = [
-  (pool) => (pool.isNodeReady ? '' : 'its node does not answer'),
-  (pool) => (pool.error === '' ? '' : `the pool has an error: ${pool.error}`),
-  (pool) => (pool.isNodeCordoned ? 'its node is cordoned (unschedulable)' : ''),
-  (pool) => (pool.isPoolCordoned ? 'the pool is cordoned (unschedulable)' : ''),
-  (pool, request) =>
-    request.takenNodes.includes(pool.node) ? 'its node holds a replica of the volume already' : '',
-  (pool, request) => {
-    const wanted = Math.min(request.sizeBytes, FREE_BYTES_MIN);
-    if (pool.freeBytes >= wanted) return '';
-    return `it is full: ${formatBytes(pool.freeBytes)} free, ${formatBytes(wanted)} wanted`;
-  },
-];
-
-/**
- * Negative when `a` is the better place. Total, so that the same cluster gives the same placement.
- */
-function compare(a: PoolCandidate, b: PoolCandidate, preferred: readonly string[]): number {
-  return (
-    rankOf(a.node, preferred) - rankOf(b.node, preferred) ||
-    Math.round(scoreOf(b) * 20) - Math.round(scoreOf(a) * 20) ||
-    a.replicas - b.replicas ||
-    (a.pool < b.pool ? -1 : 1)
-  );
-}
-
-/**
- * Share of the pool that is free; compared in steps of 5 %, so that replica counts decide among
- * equals.
- */
-function scoreOf(pool: PoolCandidate): number {
-  return pool.totalBytes === 0 ? 0 : pool.freeBytes / pool.totalBytes;
-}
-
-/** Place in the list of wishes; all others are equal, behind them. */
-function rankOf(node: string, preferred: readonly string[]): number {
-  const at = preferred.indexOf(node);
-  return at === -1 ? preferred.length : at;
-}
-
-/** Chooses `count` pools on distinct nodes, or says of every pool why it was not one of them. */
 export function placeReplicas(
   pools: readonly PoolCandidate[],
   request: PlacementRequest,
+  filters: readonly Filter[] = Object.values(FILTERS),
 ): PlacementResult {
   const refusals: Refusal[] = [];
-  const passing: PoolCandidate[] = [];
+  let open: PoolCandidate[] = [];
   for (const pool of pools) {
-    const reason = firstReason(pool, request);
-    if (reason === '') passing.push(pool);
+    const reason = firstReason(pool, request, filters);
+    if (reason === '') open.push(pool);
     else refusals.push({ pool: pool.pool, node: pool.node, reason });
   }
-  const preferred = request.preferredNodes ?? [];
-  passing.sort((a, b) => compare(a, b, preferred));
   const picks: PoolCandidate[] = [];
-  for (const pool of passing) {
-    const twin = picks.find((pick) => pick.node === pool.node);
-    if (twin !== undefined) {
-      const reason = `another pool of its node is used: ${twin.pool}`;
-      refusals.push({ pool: pool.pool, node: pool.node, reason });
-    } else if (picks.length < request.count) {
-      picks.push(pool);
+  while (picks.length < request.count) {
+    const pick = bestOf(open, request, picks);
+    if (pick === undefined) break;
+    picks.push(pick);
+    for (const twin of open) {
+      if (twin === pick || twin.node !== pick.node) continue;
+      const reason = `another pool of its node is used: ${pick.pool}`;
+      refusals.push({ pool: twin.pool, node: twin.node, reason });
     }
+    open = open.filter((pool) => pool.node !== pick.node);
   }
-  if (picks.length >= request.count) return { ok: true, picks };
+  if (picks.length >= request.count) {
+    return { ok: true, picks, note: describeSpread([...request.taken, ...picks]) };
+  }
   refusals.sort((a, b) => (a.pool < b.pool ? -1 : 1));
   return { ok: false, found: picks.length, wanted: request.count, refusals };
 }
 
-function firstReason(pool: PoolCandidate, request: PlacementRequest): string {
-  for (const filter of FILTERS) {
+function firstReason(
+  pool: PoolCandidate,
+  request: PlacementRequest,
+  filters: readonly Filter[],
+): string {
+  for (const filter of filters) {
     const reason = filter(pool, request);
     if (reason !== '') return reason;
   }
   return '';
 }
+
+// --- scores --------------------------------------------------------------------------------------
+
+/** The lower the better, the first that differs decides. */
+type Score = readonly number[];
+
+/**
+ * A zone that has fewer replicas of the volume goes first: with enough zones each gets one, since
+ * the next one is always empty.
+ */
+function scoreOf(
+  pool: PoolCandidate,
+  request: PlacementRequest,
+  picks: readonly PoolCandidate[],
+): Score {
+  const { taken, preferredNodes = [], avoidPools = [] } = request;
+  const inZone = [...taken, ...picks].filter((place) => place.zone === pool.zone).length;
+  const wish = preferredNodes.indexOf(pool.node);
+  const freeShare = pool.totalBytes === 0 ? 0 : pool.freeBytes / pool.totalBytes;
+  return [
+    inZone,
+    avoidPools.includes(pool.pool) ? 1 : 0,
+    wish === -1 ? preferredNodes.length : wish,
+    // In steps of 5 %, so that the number of replicas decides among equals.
+    -Math.round(freeShare * 20),
+    pool.replicas,
+  ];
+}
+
+/** Total, so that the same cluster gives the same placement. */
+function bestOf(
+  open: readonly PoolCandidate[],
+  request: PlacementRequest,
+  picks: readonly PoolCandidate[],
+): PoolCandidate | undefined {
+  let best: PoolCandidate | undefined;
+  let bestScore: Score = [];
+  for (const pool of open) {
+    const score = scoreOf(pool, request, picks);
+    const order = compare(score, bestScore);
+    if (best === undefined || order < 0 || (order === 0 && pool.pool < best.pool)) {
+      best = pool;
+      bestScore = score;
+    }
+  }
+  return best;
+}
+
+function compare(a: Score, b: Score): number {
+  for (const [at, value] of a.entries()) {
+    const difference = value - (b[at] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** How many lie in which zone; empty where nobody said a zone, and where each has its own. */
+export function describeSpread(places: readonly { readonly zone: string }[]): string {
+  const zones = [...new Set(places.map((place) => place.zone))].sort();
+  if (zones.length === places.length || zones.join('') === '') return '';
+  const counts = zones.map((zone) => {
+    const count = places.filter((place) => place.zone === zone).length;
+    return `${count} in ${zone === '' ? 'no zone' : zone}`;
+  });
+  return `${places.length} replicas in ${zones.length} zones (${counts.join(', ')})`;
+}
+
+// --- refusals ------------------------------------------------------------------------------------
 
 /** The refusal as people read it: what was found, and why each other pool was not used. */
 export function formatRefusal(result: PlacementResult & { readonly ok: false }): string {

@@ -1,5 +1,5 @@
 import type { Replica, Volume } from '#api/kinds/mod.ts';
-import { formatTime, isConditionTrue, parseQuantity } from '#api/kinds/mod.ts';
+import { findCondition, formatTime, isConditionTrue, parseQuantity } from '#api/kinds/mod.ts';
 import type { MountReport } from '#api/mod.ts';
 import type { FoundAttachment, NodeView } from '../cluster-observer.ts';
 import { findAttachments } from '../cluster-observer.ts';
@@ -59,6 +59,9 @@ export async function observeAttachment(
   };
 }
 
+/** Why the number of replicas is not as wanted, where a nexus has to do with it. */
+const NEEDS_NEXUS: ReadonlySet<string> = new Set(['NeedsNexus', 'Replacing', 'Shrinking']);
+
 /** Snapshots, growth and joining replicas need a nexus: it is lent for as long as there is work. */
 async function findErrand(
   context: OperatorContext,
@@ -76,6 +79,8 @@ async function findErrand(
   const leaving = replicas.find((replica) => isDeleting(replica));
   if (leaving !== undefined) return `replica ${leaving.metadata.name} leaves`;
   if (isGrowing(volume)) return 'the volume grows';
+  const redundant = findCondition(volume.status?.conditions, 'Redundant');
+  if (NEEDS_NEXUS.has(redundant?.reason ?? '')) return 'replicas are replaced';
   const joining = (volume.spec.placement ?? []).find(
     (entry) =>
       !entry.founder &&

@@ -19,12 +19,18 @@ import type {
 import { isDeepStrictEqual } from 'node:util';
 import type { FoundAttachment } from '../cluster-observer.ts';
 import type { Plan } from '../reconcile.ts';
-import { isDeleting, POLL_MOVING_MS, POLL_STEADY_MS } from '../reconcile.ts';
+import {
+  ANNOTATION_INITIALISED,
+  hasAnnotation,
+  isDeleting,
+  POLL_MOVING_MS,
+  POLL_STEADY_MS,
+} from '../reconcile.ts';
 import { segmentBytesOf } from '../volume/plan.ts';
 import type { AttachmentObservation } from './observe.ts';
 import { wantedBytes } from './observe.ts';
+import { votelessReplicas } from '../voteless.ts';
 import { isPublished } from './published.ts';
-import { votelessReplicas } from './voteless.ts';
 
 export type AttachmentAction =
   | { readonly type: 'attach'; readonly node: string; readonly spec: AttachSpec }
@@ -267,9 +273,10 @@ function replicaPlaces(seen: AttachmentObservation): ReplicaPlace[] {
     }));
 }
 
+/** Once it was made it is a member, whether it can be reached now or not. */
 function isMade(seen: AttachmentObservation, name: string): boolean {
   const replica = seen.replicas.find((entry) => entry.metadata.name === name);
-  return isConditionTrue(replica?.status?.conditions, 'Ready');
+  return replica !== undefined && hasAnnotation(replica, ANNOTATION_INITIALISED);
 }
 
 export function attachSpec(

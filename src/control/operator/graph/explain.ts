@@ -28,7 +28,7 @@ import {
   type ObjectName,
 } from '#api/mod.ts';
 import type { FoundAttachment } from '../cluster-observer.ts';
-import { votelessReplicas } from '../attachment/voteless.ts';
+import { votelessReplicas } from '../voteless.ts';
 import { findAttachments } from '../cluster-observer.ts';
 import type { OperatorContext } from '../reconcile.ts';
 import { findObject, isDeleting, MOVING_REASONS } from '../reconcile.ts';

@@ -1,9 +1,11 @@
 import type { Replica, Snapshot, Volume } from '#api/kinds/mod.ts';
-import { findCondition, isConditionTrue } from '#api/kinds/mod.ts';
+import { isConditionTrue } from '#api/kinds/mod.ts';
 import type { PoolCandidate } from '#control/sched/mod.ts';
 import { formatHex } from '#lib/mod.ts';
 import type { FoundAttachment } from '../cluster-observer.ts';
 import { findAttachments } from '../cluster-observer.ts';
+import { drainedPools, poolCandidates } from '../pool-candidates.ts';
+import type { ClusterObjects } from '../pool-candidates.ts';
 import { findObject, isDeleting, LABEL_VOLUME } from '../reconcile.ts';
 import type { OperatorContext } from '../reconcile.ts';
 
@@ -17,6 +19,9 @@ export interface VolumeObservation {
   readonly volume: Volume;
   readonly replicas: readonly Replica[];
   readonly pools: readonly PoolCandidate[];
+  /** Pools that are to be emptied, with why. */
+  readonly drained: ReadonlyMap<string, string>;
+  readonly nowMs: number;
   readonly snapshots: readonly Snapshot[];
   /** Null for a volume that is born empty. */
   readonly source: VolumeSource | null;
@@ -57,10 +62,13 @@ export async function observeVolume(
   // Which copies may go is decided on what is so now.
   const maxAgeMs = replicas.some((replica) => isDeleting(replica)) ? 0 : 300;
   const views = await observer.views(nodesOf(volume), maxAgeMs);
+  const objects = await listObjects(context);
   return {
     volume,
     replicas,
-    pools: await observePools(context),
+    pools: poolCandidates(objects),
+    drained: drainedPools(objects),
+    nowMs: context.clock.wallMs(),
     snapshots: own,
     source: await findSource(context, volume),
     dependents: await findDependents(context, new Set(own.map((entry) => entry.metadata.name))),
@@ -103,30 +111,18 @@ async function findDependents(
     .map((other) => other.metadata.name);
 }
 
-/**
- * All pools as the scheduler wants them: from the objects, so that a decision can be read from
- * them.
- */
-export async function observePools(context: OperatorContext): Promise<PoolCandidate[]> {
-  const { client } = context;
-  const [pools, nodes, replicas] = await Promise.all([
-    client.list('DiskPool'),
+/** Everything that placement and forecasts decide on. */
+export async function listObjects({ client }: OperatorContext): Promise<ClusterObjects> {
+  const [nodes, pools, volumes, replicas] = await Promise.all([
     client.list('StorageNode'),
+    client.list('DiskPool'),
+    client.list('Volume'),
     client.list('Replica'),
   ]);
-  return pools.items.map((pool) => {
-    const node = nodes.items.find((entry) => entry.metadata.name === pool.spec.nodeName);
-    const ready = findCondition(pool.status?.conditions, 'Ready');
-    return {
-      pool: pool.metadata.name,
-      node: pool.spec.nodeName,
-      isNodeReady: isConditionTrue(node?.status?.conditions, 'Ready'),
-      isNodeCordoned: node?.spec.unschedulable === true,
-      isPoolCordoned: pool.spec.unschedulable === true || isDeleting(pool),
-      error: ready?.status === 'True' ? '' : (ready?.message ?? 'it was not opened yet'),
-      freeBytes: pool.status?.freeBytes ?? 0,
-      totalBytes: pool.status?.capacityBytes ?? 0,
-      replicas: replicas.items.filter((entry) => entry.spec.poolName === pool.metadata.name).length,
-    };
-  });
+  return {
+    nodes: nodes.items,
+    pools: pools.items,
+    volumes: volumes.items,
+    replicas: replicas.items,
+  };
 }

@@ -13,7 +13,7 @@ import {
   isConditionTrue,
   parseQuantity,
 } from '#api/kinds/mod.ts';
-import { formatRefusal, placeReplicas } from '#control/sched/mod.ts';
+import { describeSpread, formatRefusal, placeReplicas } from '#control/sched/mod.ts';
 import { isPublished } from '../attachment/published.ts';
 import type { Plan } from '../reconcile.ts';
 import {
@@ -25,9 +25,9 @@ import {
   LABEL_CLONE,
   LABEL_VOLUME,
   POLL_MOVING_MS,
-  POLL_STEADY_MS,
 } from '../reconcile.ts';
 import type { VolumeObservation } from './observe.ts';
+import { planPlacementChange } from './replacement.ts';
 
 export type VolumeAction =
   | { readonly type: 'add-finalizer' }
@@ -59,7 +59,7 @@ export function planVolume(seen: VolumeObservation): VolumePlan {
   if (missing.length > 0 && !isConditionTrue(volume.status?.conditions, 'Ready')) {
     return {
       actions,
-      conditions: [placed(placement), waitingForReplicas(seen, missing)],
+      conditions: [placed(seen, placement), waitingForReplicas(seen, missing)],
       requeueAfterMs: POLL_MOVING_MS,
     };
   }
@@ -67,7 +67,7 @@ export function planVolume(seen: VolumeObservation): VolumePlan {
   return {
     actions: [...actions, ...change.actions],
     conditions: [
-      placed(placement),
+      placed(seen, placement),
       { type: 'Ready', status: 'True', reason: 'ReplicasMade', message: 'Can be attached' },
       change.condition,
     ],
@@ -80,9 +80,16 @@ function isMade(seen: VolumeObservation, name: string): boolean {
   return replica !== undefined && hasAnnotation(replica, ANNOTATION_INITIALISED);
 }
 
-function placed(placement: readonly ReplicaPlacement[]): ConditionDraft {
+function placed(
+  { pools }: VolumeObservation,
+  placement: readonly ReplicaPlacement[],
+): ConditionDraft {
   const where = placement.map((entry) => entry.poolName).join(', ');
-  return { type: 'Placed', status: 'True', reason: 'Placed', message: `In ${where}` };
+  const spread = describeSpread(
+    placement.flatMap((entry) => pools.find((pool) => pool.pool === entry.poolName) ?? []),
+  );
+  const message = `In ${where}${spread === '' ? '' : `: ${spread}`}`;
+  return { type: 'Placed', status: 'True', reason: 'Placed', message };
 }
 
 function waitingForReplicas(
@@ -107,7 +114,8 @@ function planFounders(seen: VolumeObservation, actions: VolumeAction[]): VolumeP
   const result = placeReplicas(pools, {
     sizeBytes,
     count: volume.spec.replicas,
-    takenNodes: [],
+    taken: [],
+    poolSelector: volume.spec.poolSelector,
     preferredNodes: volume.spec.preferredNodes,
   });
   if (!result.ok) {
@@ -129,7 +137,7 @@ function planFounders(seen: VolumeObservation, actions: VolumeAction[]): VolumeP
   }));
   return {
     actions: [...actions, { type: 'place', placement }],
-    conditions: [placed(placement)],
+    conditions: [placed(seen, placement)],
     requeueAfterMs: 50,
   };
 }
@@ -187,7 +195,7 @@ function planClone(seen: VolumeObservation, actions: VolumeAction[]): VolumePlan
   }
   return {
     actions: [...actions, { type: 'place', placement }],
-    conditions: [placed(placement)],
+    conditions: [placed(seen, placement)],
     requeueAfterMs: 50,
   };
 }
@@ -233,94 +241,6 @@ export function segmentBytesOf(volume: Volume): number {
     return parseQuantity('spec.segmentSize', volume.spec.segmentSize);
   }
   return chooseSegmentBytes(parseQuantity('spec.size', volume.spec.size));
-}
-
-// --- later changes -------------------------------------------------------------------------------
-
-interface PlacementChange {
-  readonly actions: readonly VolumeAction[];
-  readonly condition: ConditionDraft;
-  readonly requeueAfterMs: number;
-}
-
-/** Lets go of replicas that are being deleted, and places more when there are too few. */
-function planPlacementChange(
-  seen: VolumeObservation,
-  placement: readonly ReplicaPlacement[],
-): PlacementChange {
-  const { volume, replicas } = seen;
-  const leaving = placement.find((entry) =>
-    replicas.some((object) => object.metadata.name === entry.replicaName && isDeleting(object)),
-  );
-  if (leaving !== undefined) {
-    const inSync = inSyncReplicas(seen).filter((name) => name !== leaving.replicaName);
-    if (inSync.length === 0) {
-      // *Never delete the last copy*.
-      const message = `${leaving.replicaName} is kept: no other replica is known to be in sync`;
-      return redundant('False', 'LastCopy', message, POLL_MOVING_MS);
-    }
-    const rest = placement.filter((entry) => entry !== leaving);
-    return {
-      ...redundant('False', 'Replacing', `${leaving.replicaName} leaves`, POLL_MOVING_MS),
-      actions: [{ type: 'place', placement: rest }],
-    };
-  }
-  const lacking = volume.spec.replicas - placement.length;
-  if (lacking < 0) return planScaleDown(seen, placement);
-  if (lacking === 0) {
-    return redundant('True', 'AsWanted', `${placement.length} replicas`, POLL_STEADY_MS);
-  }
-  const result = placeReplicas(seen.pools, {
-    sizeBytes: parseQuantity('spec.size', volume.spec.size),
-    count: lacking,
-    takenNodes: placement.map((entry) => entry.nodeName),
-  });
-  if (!result.ok) return redundant('False', 'NoPlacement', formatRefusal(result), 2_000);
-  const added = result.picks.map((pick, index) => ({
-    replicaName: seen.freshNames[index] as string,
-    poolName: pick.pool,
-    nodeName: pick.node,
-    founder: false,
-  }));
-  return {
-    ...redundant('False', 'Replacing', `${added.length} replicas are being added`, 50),
-    actions: [{ type: 'place', placement: [...placement, ...added] }],
-  };
-}
-
-function planScaleDown(
-  seen: VolumeObservation,
-  placement: readonly ReplicaPlacement[],
-): PlacementChange {
-  const inSync = inSyncReplicas(seen);
-  const last =
-    placement.findLast((entry) => !inSync.includes(entry.replicaName)) ?? placement.at(-1);
-  const others = inSync.filter((name) => name !== last?.replicaName);
-  if (last === undefined || others.length < seen.volume.spec.replicas) {
-    const message = 'Fewer replicas are wanted: waiting until the others are in sync';
-    return redundant('False', 'Shrinking', message, POLL_MOVING_MS);
-  }
-  return {
-    ...redundant('False', 'Shrinking', `${last.replicaName} leaves`, POLL_MOVING_MS),
-    actions: [{ type: 'delete-replica', name: last.replicaName }],
-  };
-}
-
-function redundant(
-  status: ConditionDraft['status'],
-  reason: string,
-  message: string,
-  requeueAfterMs: number,
-): PlacementChange {
-  const condition = { type: 'Redundant', status, reason, message };
-  return { actions: [], condition, requeueAfterMs };
-}
-
-/** As the nexus that serves the volume says; nobody else knows. */
-export function inSyncReplicas(seen: Pick<VolumeObservation, 'attachments'>): string[] {
-  const serving = seen.attachments.find((entry) => entry.report.status.phase === 'serving');
-  const members = serving?.report.status.members ?? [];
-  return members.filter((member) => member.phase === 'in-sync').map((member) => member.replica);
 }
 
 // --- deletion ------------------------------------------------------------------------------------
