@@ -9,6 +9,7 @@ import type {
   ClusterId,
   ErrorCode,
   Incarnation,
+  MemberStatus,
   MountReport,
   NodeId,
   PoolId,
@@ -26,6 +27,7 @@ import { createTwin } from '#control/apiserver/twin.testkit.ts';
 import type { KubeClient } from '#control/kube/mod.ts';
 import type { Host } from '#host/mod.ts';
 import { SimWorld } from '#host/sim/mod.ts';
+import { FakeCopies } from './fake-copies.testkit.ts';
 import type { Caller, NodeAccess } from './mod.ts';
 import { Operator } from './mod.ts';
 
@@ -65,6 +67,8 @@ export class FakeNode {
   readonly members = new Map<string, AttachSpec['replicas']>();
   /** Members that the nexuses here report as absent. */
   readonly absent = new Set<string>();
+  /** Members that the nexuses here report as in sync and without a vote. */
+  readonly voteless = new Set<string>();
   readonly #fleet: Fleet;
 
   constructor(fleet: Fleet, name: string) {
@@ -122,6 +126,7 @@ export class FakeNode {
       case 'replica.create':
         return this.#createReplica(params);
       case 'replica.delete':
+        this.#fleet.copies.watchDeletion(params['replica'] as string);
         for (const pool of this.pools.values()) pool.replicas.delete(params['replica'] as string);
         return {};
       default:
@@ -240,6 +245,8 @@ export class FakeNode {
       errorCode: '',
     };
     pool.replicas.set(identity.replica, report);
+    const isBlank = params['founders'] === null && params['cloneOf'] === null;
+    if (isBlank) this.#fleet.copies.blank.set(identity.replica, null);
     return report;
   }
 
@@ -261,19 +268,39 @@ export class FakeNode {
 
   #attachment(entry: AttachmentReport): AttachmentReport {
     const places = this.members.get(entry.volume) ?? entry.spec.replicas;
-    const members = places.map(({ replica }) => ({
-      replica,
-      phase: this.absent.has(replica) ? ('absent' as const) : ('in-sync' as const),
-      sinceMs: 0,
-      reason: this.absent.has(replica) ? 'cannot be reached' : '',
-      errorCode: this.absent.has(replica) ? 'refused' : '',
-      rebuild: null,
-      latencyMs: { p50: 1, p99: 2 },
-      repairedBlocks: 0,
-    }));
-    return { ...entry, status: { ...entry.status, members } };
+    const members = places.map(({ replica, node }) => {
+      const isAbsent = this.absent.has(replica) || !this.#fleet.copies.holds(node, replica);
+      const rebuild = isAbsent ? null : this.#fleet.copies.rebuildOf(entry.volume, replica);
+      const phase = isAbsent ? 'absent' : rebuild === null ? 'in-sync' : 'joining';
+      return {
+        replica,
+        phase: phase as MemberStatus['phase'],
+        sinceMs: 0,
+        reason: isAbsent ? 'cannot be reached' : '',
+        errorCode: isAbsent ? 'refused' : '',
+        rebuild,
+        latencyMs: { p50: 1, p99: 2 },
+        repairedBlocks: 0,
+      };
+    });
+    const isServing = members.some((member) => member.phase === 'in-sync');
+    const phase = isServing ? entry.status.phase : 'suspended';
+    const voters = places.map(({ replica }) => replica).filter((name) => !this.voteless.has(name));
+    const record = this.voteless.size === 0 ? null : { ...RECORD, voters };
+    return { ...entry, status: { ...entry.status, phase, members, record } };
   }
 }
+
+const RECORD = {
+  epoch: 1,
+  seq: 1,
+  members: [],
+  formerVoters: null,
+  closed: false,
+  loss: 0,
+  floor: { epoch: 0, seq: 0 },
+  held: [],
+} as const;
 
 function freshAttachment(spec: AttachSpec): AttachmentReport {
   return {
@@ -312,6 +339,7 @@ export class Fleet {
   readonly embedded: EmbeddedControllers;
   readonly loops = new Map<string, NodeLoop>();
   readonly nodes = new Map<string, FakeNode>();
+  readonly copies: FakeCopies;
 
   constructor(seed: number, nodeCount: number) {
     this.world = new SimWorld(seed);
@@ -320,6 +348,7 @@ export class Fleet {
     for (let index = 1; index <= nodeCount; index += 1) {
       this.nodes.set(`node-${index}`, new FakeNode(this, `node-${index}`));
     }
+    this.copies = new FakeCopies(this.nodes, this.host.clock);
     this.operator = this.createOperator();
     const { clock, rng, log } = this.host;
     const { client } = this;
@@ -373,7 +402,7 @@ export class Fleet {
   }
 
   /** Runs `action` in the world with the operator started. */
-  async run(action: (fleet: Fleet) => Promise<void>): Promise<void> {
+  async run(action: (fleet: Fleet) => Promise<void>, withinMs?: number): Promise<void> {
     await this.world.finish(
       (async () => {
         await this.seed();
@@ -387,6 +416,7 @@ export class Fleet {
         this.csi.stop();
         await this.operator.stop();
       })(),
+      withinMs,
     );
   }
 
@@ -490,15 +520,11 @@ export class Fleet {
       sizeBytes: number,
     ) => NonNullable<ReplicaReport['state']>['snapshots'],
   ): void {
-    for (const node of this.nodes.values()) {
-      for (const pool of node.pools.values()) {
-        for (const [name, report] of pool.replicas) {
-          if (report.identity.volume !== volume || report.state === null) continue;
-          const snapshots = change(report.state.snapshots, report.sizeBytes);
-          pool.replicas.set(name, { ...report, state: { ...report.state, snapshots } });
-        }
-      }
-    }
+    this.copies.change(volume, (report) => {
+      if (report.state === null) return report;
+      const snapshots = change(report.state.snapshots, report.sizeBytes);
+      return { ...report, state: { ...report.state, snapshots } };
+    });
   }
 
   #access(name: string): NodeAccess | undefined {

@@ -69,7 +69,9 @@ export const FILTERS = {
   promises: (pool, { sizeBytes }) => {
     const limitBytes = (pool.totalBytes * pool.overProvisioningPercent) / 100;
     if (pool.promisedBytes + sizeBytes <= limitBytes) return '';
-    return `too much is promised: ${formatBytes(pool.promisedBytes)} are, with this volume ${formatBytes(pool.promisedBytes + sizeBytes)}, and ${pool.overProvisioningPercent}% of ${formatBytes(pool.totalBytes)} may be (overProvisioningPercent)`;
+    const may = `${pool.overProvisioningPercent}% of ${formatBytes(pool.totalBytes)}`;
+    const after = formatBytes(pool.promisedBytes + sizeBytes);
+    return `too much is promised: ${after} with this volume, and ${may} may be`;
   },
 } as const satisfies Readonly<Record<string, Filter>>;
 

@@ -76,7 +76,7 @@ async function findErrand(
       (isDeleting(entry) || entry.status?.creationTime === undefined),
   );
   if (snapshot !== undefined) return `snapshot ${snapshot.metadata.name}`;
-  const leaving = replicas.find((replica) => isDeleting(replica));
+  const leaving = replicas.find((replica) => isDeleting(replica) && needsNexus(volume, replica));
   if (leaving !== undefined) return `replica ${leaving.metadata.name} leaves`;
   if (isGrowing(volume)) return 'the volume grows';
   const redundant = findCondition(volume.status?.conditions, 'Redundant');
@@ -89,6 +89,13 @@ async function findErrand(
       ) !== false,
   );
   return joining === undefined ? '' : `replica ${joining.replicaName} joins`;
+}
+
+/** One that is out of the placement and cannot be reached waits for its node, not for a nexus. */
+function needsNexus(volume: Volume, { metadata, status }: Replica): boolean {
+  if (volume.spec.placement?.some((entry) => entry.replicaName === metadata.name)) return true;
+  const reason = findCondition(status?.conditions, 'Terminating')?.reason ?? '';
+  return reason !== 'EngineSilent' && reason !== 'PoolNotReady';
 }
 
 function isGrowing(volume: Volume): boolean {

@@ -152,6 +152,10 @@ function planDeletion(seen: ReplicaObservation): ReplicaPlan {
   const isWithVolume = volume === undefined || isDeleting(volume);
   const isPlaced =
     volume?.spec.placement?.some((entry) => entry.replicaName === replica.metadata.name) ?? false;
+  const wait = whyNotReachable(seen);
+  if ((isWithVolume || !isPlaced) && wait !== null && seen.pool !== undefined) {
+    return terminating(wait.reason, `Its data cannot be deleted yet: ${wait.message}`, 1_000);
+  }
   const isMember = seen.members?.includes(replica.metadata.name) ?? true;
   if (!isWithVolume && (isPlaced || isMember)) {
     const message = isPlaced
@@ -162,10 +166,6 @@ function planDeletion(seen: ReplicaObservation): ReplicaPlan {
   if (!isWithVolume && seen.inSync.length === 0) {
     const message = 'It may be the last copy: no replica of the volume is known to be in sync';
     return terminating('LastCopy', message, POLL_MOVING_MS);
-  }
-  const wait = whyNotReachable(seen);
-  if (wait !== null && seen.pool !== undefined) {
-    return terminating(wait.reason, `Its data cannot be deleted yet: ${wait.message}`, 1_000);
   }
   if (report !== undefined && report.identity.volume !== replica.spec.volumeName) {
     return { actions: [{ type: 'remove-finalizer' }], conditions: [] };

@@ -83,8 +83,10 @@ function planLeaving(
     return redundant('False', 'LastCopy', message, POLL_MOVING_MS);
   }
   const rest = placement.filter((entry) => entry !== leaving);
+  const isWhole = inSync.length >= seen.volume.spec.replicas;
+  const message = `${leaving.replicaName} leaves`;
   return {
-    ...redundant('False', 'Replacing', `${leaving.replicaName} leaves`, POLL_MOVING_MS),
+    ...redundant(isWhole ? 'True' : 'False', 'Replacing', message, POLL_MOVING_MS),
     actions: [{ type: 'place', placement: rest }],
   };
 }
@@ -118,21 +120,22 @@ function lookOut(seen: VolumeObservation, placement: readonly ReplicaPlacement[]
 }
 
 /**
- * By the nexus where one serves, counted from when it began to: what was known of members before
- * is old. By the replica's own state elsewhere, or where the nexus does not know it yet.
+ * Where a nexus serves, only it says who is absent; since when, it says or the replica's own state,
+ * whichever is longer. What the nexus says counts from when it began to serve: what was known of
+ * members before is old.
  */
 function absentSinceMs(seen: VolumeObservation, { replicaName }: ReplicaPlacement): number | null {
-  const isServed = servingStatus(seen) !== undefined;
-  const member = seen.volume.status?.members?.find((entry) => entry.replicaName === replicaName);
-  const now = servingStatus(seen)?.members.find((entry) => entry.replica === replicaName);
-  if (isServed && now !== undefined) {
-    if (now.phase !== 'absent' || member?.phase !== 'absent') return null;
-    const attached = findCondition(seen.volume.status?.conditions, 'Attached');
-    if (attached?.status !== 'True') return null;
-    return Math.max(parseTime(member.sinceTime), parseTime(attached.lastTransitionTime));
-  }
   const replica = seen.replicas.find((object) => object.metadata.name === replicaName);
-  return replica === undefined ? null : unreadySinceMs(replica);
+  const unreadyMs = replica === undefined ? null : unreadySinceMs(replica);
+  const now = servingStatus(seen)?.members.find((entry) => entry.replica === replicaName);
+  if (now === undefined) return unreadyMs;
+  const { status } = seen.volume;
+  const member = status?.members?.find((entry) => entry.replicaName === replicaName);
+  if (now.phase !== 'absent' || member?.phase !== 'absent') return null;
+  const attached = findCondition(status?.conditions, 'Attached');
+  if (attached?.status !== 'True') return unreadyMs;
+  const absentMs = Math.max(parseTime(member.sinceTime), parseTime(attached.lastTransitionTime));
+  return unreadyMs === null ? absentMs : Math.min(absentMs, unreadyMs);
 }
 
 function unreadySinceMs({ status }: Replica): number | null {
