@@ -259,7 +259,7 @@ describe('A drained node', () => {
     });
   });
 
-  test('without room elsewhere keeps them and says why, and is let go by taking it back', async () => {
+  test('without room elsewhere keeps them, says why, and can be taken back', async () => {
     await new Fleet(44, 3).run(async (fleet) => {
       const { lost, volume } = await scene(fleet);
       await drain(fleet, lost.nodeName, true);
