@@ -2,6 +2,7 @@
  * What the controller answers to people (through the CLI). The vote of nexuses is in engine-rpc.ts
  * and served on the same socket.
  */
+import type { ClusterHealth, Forecast, ForecastVerb } from './forecast.ts';
 import type { KindName } from './kinds/mod.ts';
 import type { TraceEvent } from './nexus-status.ts';
 import type { ErrorDetails } from './errors.ts';
@@ -74,6 +75,12 @@ export interface ControllerMethods {
     { readonly paths: readonly WherePath[] }
   >;
   'cluster.explain': Call<ObjectName, Explanation>;
+  /** What would happen; nothing is changed. `size` for expand. */
+  'cluster.plan': Call<
+    ObjectName & { readonly verb: ForecastVerb; readonly size?: string | undefined },
+    Forecast
+  >;
+  'cluster.health': Call<Record<string, never>, ClusterHealth>;
   /** Detaches every volume and resolves when none is attached; the specs stay as they are. */
   'cluster.quiesce': Call<{ readonly timeoutMs: number }, { readonly attached: readonly string[] }>;
   'volume.scrub': Call<

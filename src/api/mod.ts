@@ -6,4 +6,5 @@ export * from './replica-values.ts';
 export * from './nexus-status.ts';
 export * from './engine-rpc.ts';
 export * from './controller-rpc.ts';
+export * from './forecast.ts';
 export * from './provisioner.ts';

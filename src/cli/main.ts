@@ -7,6 +7,7 @@ import type { CliContext } from './context.ts';
 import { startDemo } from './demo.ts';
 import { runDoctor } from './doctor.ts';
 import { EXIT_CODES, EXIT_OK, EXIT_USAGE } from './exit-codes.ts';
+import { runCordon, runDrain, runPlan, runStatus } from './maintenance.ts';
 import { runMount, runUnmount } from './mount-volume.ts';
 import { formatError } from './print-error.ts';
 import { runExplain, runGet, runWhere } from './read-objects.ts';
@@ -70,6 +71,7 @@ function createProgram(context: CliContext, onExit: (code: number) => void): Com
   addClusterCommands(program, context, run);
   addObjectCommands(program, context, run);
   addVolumeCommands(program, context, run);
+  addMaintenanceCommands(program, context, run);
   addExtraCommands(program, context, run);
   // Also below a subcommand, where people write them out of habit.
   for (const command of everyCommand(program)) {
@@ -310,6 +312,44 @@ function addVolumeCommands(program: Command, context: CliContext, run: Run): voi
     .description('Stop serving')
     .addOption(timeout())
     .action(run<[string]>((options, claim) => runUnmount(context, claim, options)));
+}
+
+function addMaintenanceCommands(program: Command, context: CliContext, run: Run): void {
+  const output = (): Option => new Option('-o, --output <form>', 'table, json or yaml');
+  program
+    .command('status')
+    .description('One screen: what is at risk now, and when it will be whole')
+    .addOption(output())
+    .action(run<[]>((options) => runStatus(context, options)));
+  program
+    .command('plan <verb> <kind> <name> [size]')
+    .description('What drain, cordon, replace, delete or expand would do; nothing is changed')
+    .addOption(output())
+    .action(
+      run<[string, string, string, string | undefined]>((options, verb, kind, name, size) =>
+        runPlan(context, verb, kind, name, size, options),
+      ),
+    );
+  program
+    .command('drain <kind> <name>')
+    .description('Move every replica off a node or pool: rebuilt elsewhere first, then removed')
+    .option('--no-wait', 'Do not wait until it is empty')
+    .option('--timeout <seconds>', 'How long to wait (600)')
+    .action(run<[string, string]>((options, kind, name) => runDrain(context, kind, name, options)));
+  for (const isCordoned of [true, false]) {
+    program
+      .command(`${isCordoned ? 'cordon' : 'uncordon'} <kind> <name>`)
+      .description(
+        isCordoned
+          ? 'Place nothing new on a node or pool'
+          : 'Use a node or pool again, end a drain',
+      )
+      .action(
+        run<[string, string]>((options, kind, name) =>
+          runCordon(context, kind, name, isCordoned, options),
+        ),
+      );
+  }
 }
 
 function addExtraCommands(program: Command, context: CliContext, run: Run): void {

@@ -21,6 +21,7 @@ import type {
   VolumeId,
   VoterId,
 } from '../ids.ts';
+import { FORECAST_VERBS } from '../forecast.ts';
 import type { MembershipRecord, RecordMember, RecordPosition, VoterFloor } from '../membership.ts';
 import type { ReplicaIdentity } from '../replica-values.ts';
 import {
@@ -144,6 +145,14 @@ export const CONTROLLER_CHECKS: Checks<ControllerMethods> = {
   'cluster.describe': nothing,
   'cluster.where': shape({ kind: text(80), name, namespace }),
   'cluster.explain': shape({ kind, name, namespace }),
+  'cluster.plan': shape({
+    verb: oneOf(...FORECAST_VERBS),
+    kind,
+    name,
+    namespace,
+    size: optional(text(40)),
+  }),
+  'cluster.health': nothing,
   'cluster.quiesce': shape({ timeoutMs: count }),
   'volume.scrub': shape({ volume: text(63) }),
   'volume.rebuild': shape({ volume: text(63), replica: text(63), full: flag }),

@@ -9,6 +9,9 @@ import {
   type VolumeId,
 } from '#api/mod.ts';
 import { isKindName, type KindName } from '#api/kinds/mod.ts';
+import { answerPlan } from './forecast/answer.ts';
+import { clusterHealth } from './forecast/health.ts';
+import { observeFacts } from './forecast/observe.ts';
 import { explain } from './graph/explain.ts';
 import { findWhere } from './graph/where.ts';
 import type { Operator } from './operator.ts';
@@ -40,6 +43,8 @@ export function createControllerHandlers(
     },
     'cluster.where': async (subject) => ({ paths: await findWhere(context, subject) }),
     'cluster.explain': async (name) => explain(context, { ...name, kind: kindOf(name) }),
+    'cluster.plan': async (asked) => answerPlan(context, { ...asked, kind: kindOf(asked) }),
+    'cluster.health': async () => clusterHealth(await observeFacts(context)),
     'cluster.quiesce': async ({ timeoutMs }) => ({ attached: await operator.quiesce(timeoutMs) }),
     'volume.scrub': async ({ volume }) => {
       const engine = await servingEngine(operator, volume);

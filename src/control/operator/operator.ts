@@ -3,7 +3,7 @@
  * looks at everything it needs and acts on the difference, so a lost event costs time, never
  * correctness.
  */
-import type { AnyObject, KindName, ObjectOf } from '#api/kinds/mod.ts';
+import type { AnyObject, KindName, ObjectOf, ReplicaPlacement } from '#api/kinds/mod.ts';
 import { findCondition } from '#api/kinds/mod.ts';
 import { CONTROL_PLANE, type ClusterId, HoldfastError } from '#api/mod.ts';
 import type { KubeClient, ReconcileResult } from '#control/kube/mod.ts';
@@ -251,6 +251,7 @@ export class Operator {
       if (replica.spec.poolName === key) this.#add('replica', replica.metadata.name);
     }
     this.#addUnplaced();
+    this.#addPlaced((entry) => entry.poolName === key);
   }
 
   #onNode(
@@ -274,6 +275,7 @@ export class Operator {
     for (const volume of this.#informers.volumes.all())
       this.#add('attachment', volume.metadata.name);
     this.#addUnplaced();
+    this.#addPlaced((entry) => entry.nodeName === key);
   }
 
   /** Nodes are asked every few seconds; everything else is looked at when an answer is new. */
@@ -303,6 +305,13 @@ export class Operator {
     for (const volume of this.#informers.volumes.all()) {
       const placed = volume.spec.placement?.length ?? 0;
       if (placed < volume.spec.replicas) this.#add('volume', volume.metadata.name);
+    }
+  }
+
+  /** A node or pool that is drained, lost or back. */
+  #addPlaced(isThere: (entry: ReplicaPlacement) => boolean): void {
+    for (const volume of this.#informers.volumes.all()) {
+      if (volume.spec.placement?.some(isThere)) this.#add('volume', volume.metadata.name);
     }
   }
 
