@@ -6,8 +6,8 @@ import {
   type WhereLink,
   type WherePath,
 } from '#api/mod.ts';
-import type { AnyObject, KindName } from '#api/kinds/mod.ts';
-import { KINDS, parseKindName } from '#api/kinds/mod.ts';
+import type { AnyObject, KindName, Replica } from '#api/kinds/mod.ts';
+import { API_VERSION, KINDS, parseKindName } from '#api/kinds/mod.ts';
 import { parseKey } from '#control/kube/mod.ts';
 import { stringify } from 'yaml';
 import { withCluster } from './cluster-client.ts';
@@ -50,7 +50,10 @@ export async function runGet(
     const objects =
       wanted.length > 0
         ? await Promise.all(wanted.map((name) => getOne(cluster, kind, name, options)))
-        : await cluster.list(kind, namespaceFor(kind, options));
+        : [
+            ...(await cluster.list(kind, namespaceFor(kind, options))),
+            ...(await listOrphans(cluster, kind, output)),
+          ];
     printObjects(
       context,
       kind,
@@ -61,6 +64,42 @@ export async function runGet(
     );
     return EXIT_OK;
   });
+}
+
+/** Replicas in pools that have no object: people look for them here. */
+async function listOrphans(
+  cluster: ClusterClient,
+  kind: KindName,
+  output: Output,
+): Promise<Replica[]> {
+  if (kind !== 'Replica' || (output !== 'table' && output !== 'wide')) return [];
+  const pools = await cluster.list('DiskPool');
+  return pools.flatMap(({ metadata, spec, status }) =>
+    (status?.orphans ?? []).map((orphan) => ({
+      apiVersion: API_VERSION,
+      kind: 'Replica' as const,
+      metadata: { name: orphan.replicaName, creationTimestamp: orphan.sinceTime },
+      spec: {
+        volumeName: orphan.volumeName,
+        nodeName: spec.nodeName,
+        poolName: metadata.name,
+        size: 0,
+        segmentSize: 0,
+      },
+      status: {
+        dataBytes: orphan.dataBytes,
+        conditions: [
+          {
+            type: 'Ready',
+            status: 'False' as const,
+            reason: 'Orphaned',
+            message: orphan.reason,
+            lastTransitionTime: orphan.sinceTime,
+          },
+        ],
+      },
+    })),
+  );
 }
 
 /** `pvc/demo` is as good as `pvc demo`. */

@@ -112,7 +112,7 @@ async function chainOf(context: OperatorContext, object: AnyObject): Promise<Exp
       return [own, ...rest.filter((link) => link.kind !== 'mount')];
     }
     case 'DiskPool':
-      return poolChain(context, object);
+      return [...(await poolChain(context, object)), ...orphanLinks(object)];
     case 'StorageNode':
       return nodeChain(object);
     case 'StorageClass':
@@ -294,6 +294,16 @@ async function poolChain(context: OperatorContext, pool: DiskPool): Promise<Expl
   const node = await findObject(context, 'StorageNode', { name: pool.spec.nodeName });
   const own = objectLink('pool', pool, pool.status, ['Ready', 'SpaceAvailable']);
   return node === undefined ? [own] : [...nodeChain(node), own];
+}
+
+function orphanLinks({ status }: DiskPool): ExplainLink[] {
+  return (status?.orphans ?? []).map((orphan) => ({
+    kind: 'orphan',
+    name: orphan.replicaName,
+    state: 'unknown',
+    message: `of volume ${orphan.volumeName}, which no object wants. ${orphan.reason}`,
+    since: orphan.sinceTime,
+  }));
 }
 
 function nodeChain(node: StorageNode): ExplainLink[] {

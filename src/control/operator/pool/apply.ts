@@ -1,4 +1,4 @@
-import { HoldfastError, type PoolId } from '#api/mod.ts';
+import { HoldfastError, type PoolId, type ReplicaId } from '#api/mod.ts';
 import type { ReconcileResult } from '#control/kube/mod.ts';
 import { setFinalizer } from '#control/kube/mod.ts';
 import { ANNOTATION_INITIALISED, carryOut, FINALIZER_REPLICAS } from '../reconcile.ts';
@@ -17,9 +17,12 @@ export async function reconcilePool(
   const key = { name };
   return carryOut(context, 'DiskPool', key, planPool(seen), {
     observed: seen.pool,
-    label: (action) =>
-      action.type === 'ensure' ? { action: 'open pool', target: action.directory } : null,
-    failureCondition: () => 'Ready',
+    label: (action) => {
+      if (action.type === 'ensure') return { action: 'open pool', target: action.directory };
+      if (action.type !== 'delete-orphan') return null;
+      return { action: 'delete the unwanted replica', target: action.replica };
+    },
+    failureCondition: (action) => (action.type === 'delete-orphan' ? 'Orphaned' : 'Ready'),
     async perform(action: PoolAction) {
       switch (action.type) {
         case 'add-finalizer':
@@ -36,6 +39,13 @@ export async function reconcilePool(
             metadata: { annotations: { [ANNOTATION_INITIALISED]: 'true' } },
           });
           return;
+        case 'delete-orphan': {
+          const { engine } = context.observer.access(nodeName);
+          const replica = action.replica as ReplicaId;
+          await engine.call('replica.delete', { replica }, { timeoutMs: 60_000 });
+          context.observer.forget(nodeName);
+          return;
+        }
         case 'ensure': {
           const { engine } = context.observer.access(nodeName);
           const { directory, create } = action;

@@ -1,6 +1,9 @@
 import type { DiskPool, Replica } from '#api/kinds/mod.ts';
 import { HoldfastError, type PoolId, type PoolReport } from '#api/mod.ts';
 import type { NodeView } from '../cluster-observer.ts';
+import { observeFacts } from '../forecast/observe.ts';
+import { planOrphans } from './orphans.ts';
+import type { OrphanPlan } from './orphans.ts';
 import { findObject } from '../reconcile.ts';
 import type { OperatorContext } from '../reconcile.ts';
 
@@ -10,6 +13,9 @@ export interface PoolObservation {
   readonly report: PoolReport | undefined;
   /** Replica objects that name this pool. */
   readonly replicas: readonly Replica[];
+  readonly orphans: OrphanPlan;
+  /** Its StorageNode was deleted: nobody will open the pool again. */
+  readonly isNodeGone: boolean;
 }
 
 export async function observePool(
@@ -20,12 +26,42 @@ export async function observePool(
   if (pool === undefined) return undefined;
   const node = await context.observer.view(pool.spec.nodeName, 1_000);
   const { items } = await context.client.list('Replica');
+  const report = node.engine?.pools.find((entry) => entry.pool === (name as PoolId));
+  const storageNode = await findObject(context, 'StorageNode', { name: pool.spec.nodeName });
   return {
     pool,
     node,
-    report: node.engine?.pools.find((entry) => entry.pool === (name as PoolId)),
+    report,
     replicas: items.filter((replica) => replica.spec.poolName === name),
+    orphans: await observeOrphans(context, pool, report),
+    isNodeGone: storageNode === undefined,
   };
+}
+
+/** All nodes are asked only where something lies in the pool that nobody here knows. */
+async function observeOrphans(
+  context: OperatorContext,
+  pool: DiskPool,
+  report: PoolReport | undefined,
+): Promise<OrphanPlan> {
+  // Listed after the pool was asked: a replica has its object before it has its files.
+  const { items } = await context.client.list('Replica');
+  const known = new Set(items.map((replica) => replica.metadata.name));
+  const reports = report?.replicas ?? [];
+  if (reports.every((entry) => known.has(entry.identity.replica))) {
+    return { orphans: [], removals: [] };
+  }
+  const { volumes, replicas, nexuses, nowMs } = await observeFacts(context);
+  return planOrphans({
+    cluster: context.cluster,
+    nowMs,
+    reports,
+    replicas,
+    volumes,
+    nexuses,
+    before: pool.status?.orphans ?? [],
+    pool: pool.metadata.name,
+  });
 }
 
 /** Why the engine of a node does not answer, for conditions. */

@@ -1,5 +1,5 @@
-import type { DiskPoolStatus } from '#api/kinds/mod.ts';
-import { formatBytes } from '#api/kinds/mod.ts';
+import type { ConditionDraft, DiskPoolStatus, PoolOrphan } from '#api/kinds/mod.ts';
+import { formatBytes, parseQuantity } from '#api/kinds/mod.ts';
 import type { Plan } from '../reconcile.ts';
 import {
   ANNOTATION_INITIALISED,
@@ -20,7 +20,8 @@ export type PoolAction =
    * new pool.
    */
   | { readonly type: 'ensure'; readonly directory: string; readonly create: boolean }
-  | { readonly type: 'mark-initialised' };
+  | { readonly type: 'mark-initialised' }
+  | { readonly type: 'delete-orphan'; readonly replica: string };
 
 const FREE_STEP_BYTES = 16 * 1024 * 1024;
 
@@ -50,9 +51,13 @@ export function planPool(seen: PoolObservation): Plan<PoolAction, DiskPoolStatus
       requeueAfterMs: 100,
     };
   }
+  const { orphans, removals } = seen.orphans;
+  actions.push(...removals.map((replica) => ({ type: 'delete-orphan', replica }) as const));
   return {
     actions,
+    dropConditions: orphans.length === 0 ? ['Orphaned'] : [],
     conditions: [
+      ...(orphans.length === 0 ? [] : [orphanCondition(orphans)]),
       {
         type: 'Ready',
         status: 'True',
@@ -68,9 +73,20 @@ export function planPool(seen: PoolObservation): Plan<PoolAction, DiskPoolStatus
       deviceName: report.deviceName,
       deviceSerial: report.deviceSerial,
       replicas: report.replicas.length,
+      promisedBytes: seen.replicas.reduce(
+        (sum, { spec }) => sum + parseQuantity('spec.size', spec.size),
+        0,
+      ),
+      orphans,
     },
-    requeueAfterMs: POLL_STEADY_MS,
+    requeueAfterMs: removals.length > 0 ? 1_000 : POLL_STEADY_MS,
   };
+}
+
+function orphanCondition(orphans: readonly PoolOrphan[]): ConditionDraft {
+  const names = orphans.map((orphan) => `${orphan.replicaName} of ${orphan.volumeName}`).join(', ');
+  const message = `Replicas that no object wants: ${names} (holdfast explain pool says why each is kept)`;
+  return { type: 'Orphaned', status: 'True', reason: 'OrphansFound', message };
 }
 
 function spaceCondition(freeBytes: number) {
@@ -86,7 +102,8 @@ function spaceCondition(freeBytes: number) {
 }
 
 function planDeletion(seen: PoolObservation): Plan<PoolAction, DiskPoolStatus> {
-  if (seen.replicas.length === 0) {
+  const isForgotten = seen.isNodeGone && seen.replicas.every((replica) => isDeleting(replica));
+  if (seen.replicas.length === 0 || isForgotten) {
     return { actions: [{ type: 'remove-finalizer' }], conditions: [] };
   }
   const names = seen.replicas.map((replica) => replica.metadata.name).join(', ');
