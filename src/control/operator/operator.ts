@@ -54,6 +54,7 @@ export class Operator {
     readonly snapshots: Informer<'Snapshot'>;
     readonly pools: Informer<'DiskPool'>;
     readonly nodes: Informer<'StorageNode'>;
+    readonly persistentVolumes: Informer<'PersistentVolume'>;
   };
   readonly #digests = new Map<string, string>();
   #quiesced = false;
@@ -97,6 +98,13 @@ export class Operator {
       nodes: this.#createInformer('StorageNode', (key, object, before) =>
         this.#onNode(key, object, before),
       ),
+      // The claim that has a volume can be another one than before.
+      persistentVolumes: this.#createInformer('PersistentVolume', (_key, object) => {
+        const volume = object?.spec.csi?.volumeHandle;
+        if (volume !== undefined && object?.spec.claimRef?.uid !== undefined) {
+          this.#add('volume', volume);
+        }
+      }),
     };
   }
 

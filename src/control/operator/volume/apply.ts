@@ -44,6 +44,11 @@ export async function reconcileVolume(
           });
           return;
         }
+        case 'adopt': {
+          const { claimRef } = action;
+          await client.patch('Volume', key, { spec: { claimRef } });
+          return;
+        }
         case 'create-replica':
           return unless('already-exists', client.create('Replica', action.replica));
         case 'delete-replica':

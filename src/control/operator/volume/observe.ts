@@ -1,5 +1,6 @@
 import type { Replica, Snapshot, Volume } from '#api/kinds/mod.ts';
 import { isConditionTrue } from '#api/kinds/mod.ts';
+import { PROVISIONER } from '#api/mod.ts';
 import type { PoolCandidate } from '#control/sched/mod.ts';
 import { formatHex } from '#lib/mod.ts';
 import type { FoundAttachment } from '../cluster-observer.ts';
@@ -22,6 +23,8 @@ export interface VolumeObservation {
   /** Pools that are to be emptied, with why. */
   readonly drained: ReadonlyMap<string, string>;
   readonly nowMs: number;
+  /** The claim that has the volume now, as its PersistentVolume says; undefined where none has. */
+  readonly claim: Volume['spec']['claimRef'];
   readonly snapshots: readonly Snapshot[];
   /** Null for a volume that is born empty. */
   readonly source: VolumeSource | null;
@@ -69,6 +72,7 @@ export async function observeVolume(
     pools: poolCandidates(objects),
     drained: drainedPools(objects),
     nowMs: context.clock.wallMs(),
+    claim: await findClaim(context, name),
     snapshots: own,
     source: await findSource(context, volume),
     dependents: await findDependents(context, new Set(own.map((entry) => entry.metadata.name))),
@@ -78,6 +82,21 @@ export async function observeVolume(
       () => `${name.slice(0, 56)}-${formatHex(rng.bytes(3))}`,
     ),
   };
+}
+
+async function findClaim(
+  { client }: OperatorContext,
+  volume: string,
+): Promise<Volume['spec']['claimRef']> {
+  const { items } = await client.list('PersistentVolume');
+  const found = items.find(
+    ({ spec: { csi } }) => csi?.driver === PROVISIONER && csi.volumeHandle === volume,
+  );
+  const claimRef = found?.spec.claimRef;
+  // Reserved by name only: a claim has it when its uid is there.
+  if (claimRef?.uid === undefined) return undefined;
+  const { namespace, name, uid } = claimRef;
+  return { namespace, name, uid };
 }
 
 async function findSource(context: OperatorContext, volume: Volume): Promise<VolumeSource | null> {

@@ -34,6 +34,8 @@ export type VolumeAction =
   | { readonly type: 'remove-finalizer' }
   /** The whole new placement, in one write that fails if the volume changed meanwhile. */
   | { readonly type: 'place'; readonly placement: readonly ReplicaPlacement[] }
+  /** It was kept when its claim went, and another claim has it now. */
+  | { readonly type: 'adopt'; readonly claimRef: NonNullable<Volume['spec']['claimRef']> }
   | { readonly type: 'create-replica'; readonly replica: Replica }
   | { readonly type: 'delete-replica'; readonly name: string }
   | { readonly type: 'create-snapshot'; readonly snapshot: Snapshot }
@@ -46,6 +48,7 @@ export function planVolume(seen: VolumeObservation): VolumePlan {
   if (isDeleting(volume)) return planDeletion(seen);
   const actions: VolumeAction[] = [];
   if (!hasFinalizer(volume, FINALIZER_REPLICAS)) actions.push({ type: 'add-finalizer' });
+  if (isAnotherClaim(seen)) actions.push({ type: 'adopt', claimRef: seen.claim });
   const placement = volume.spec.placement ?? [];
   if (placement.length === 0) return planFounders(seen, actions);
 
@@ -73,6 +76,15 @@ export function planVolume(seen: VolumeObservation): VolumePlan {
     ],
     requeueAfterMs: change.requeueAfterMs,
   };
+}
+
+function isAnotherClaim(
+  seen: VolumeObservation,
+): seen is VolumeObservation & { claim: NonNullable<VolumeObservation['claim']> } {
+  const { claim, volume } = seen;
+  if (claim === undefined) return false;
+  const before = volume.spec.claimRef;
+  return before?.namespace !== claim.namespace || before.name !== claim.name;
 }
 
 function isMade(seen: VolumeObservation, name: string): boolean {
