@@ -39,11 +39,11 @@ export class RealCluster {
     this.directory = directory;
   }
 
-  static async start(name: string): Promise<RealCluster> {
+  static async start(name: string, nodes = 3): Promise<RealCluster> {
     const parent = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
     const cluster = new RealCluster(await mkdtemp(path.join(parent, `hf-${name}-`)));
     try {
-      await cluster.#start();
+      await cluster.#start(nodes);
       return cluster;
     } catch (error) {
       await cluster.stop();
@@ -51,8 +51,8 @@ export class RealCluster {
     }
   }
 
-  async #start(): Promise<void> {
-    const args = [...FLAGS, ENTRY, 'up', this.directory, '--nodes', '3'];
+  async #start(nodes: number): Promise<void> {
+    const args = [...FLAGS, ENTRY, 'up', this.directory, '--nodes', String(nodes)];
     // A group of its own: Ctrl-C reaches the test alone, which stops the cluster in order.
     const up = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     this.#up = up;

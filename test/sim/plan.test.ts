@@ -189,8 +189,7 @@ test('200 random plans are executed as they were foretold', { timeout: 600_000 }
   for (let seed = 1; seed <= FLEETS; seed += 1) {
     const fleet = new Fleet(1_000 + seed, 3 + (seed % 4));
     const { rng } = fleet.world.addNode('draws');
-    const draw: Draw = (below) =>
-      Number(rng.bytes(4).reduce((sum, byte) => sum * 256 + byte, 0)) % below;
+    const draw: Draw = (below) => rng.below(below);
     await fleet.run(async () => {
       const deleted: string[] = [];
       const handlers = createControllerHandlers(fleet.operator, INFO);

@@ -54,8 +54,7 @@ export const poolSpec = z.strictObject({
     .min(1)
     .max(1_000_000)
     .optional()
-    .meta({ default: OVER_PROVISIONING_PERCENT })
-    .describe('Sizes of all volumes here together, in percent of the capacity.'),
+    .describe('Sizes of all volumes here together, in percent of the capacity (1000).'),
 });
 
 const orphan = z.strictObject({

@@ -84,8 +84,7 @@ export const volumeSpec = z.strictObject({
     .min(1)
     .max(REPLACE_AFTER_SECONDS_MAX)
     .optional()
-    .meta({ default: REPLACE_AFTER_SECONDS })
-    .describe('How long a lost replica is waited for before another one is made.'),
+    .describe('How long a lost replica is waited for before another one is made (300).'),
   claimRef: z
     .strictObject({
       ...claimName,

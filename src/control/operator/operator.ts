@@ -79,6 +79,13 @@ export class Operator {
       events: new EventRecorder({ client, clock, rng, log, instance: CONTROL_PLANE }),
       isQuiesced: () => this.#quiesced,
       movingReasons: MOVING_REASONS,
+      known: () => ({
+        nodes: this.#informers.nodes.all(),
+        pools: this.#informers.pools.all(),
+        volumes: this.#informers.volumes.all(),
+        replicas: this.#informers.replicas.all(),
+        persistentVolumes: this.#informers.persistentVolumes.all(),
+      }),
     };
     this.#queues = {
       volume: this.#createQueue('volume'),
@@ -88,10 +95,8 @@ export class Operator {
       pool: this.#createQueue('pool'),
       node: this.#createQueue('node'),
     };
+    // In this order they are filled: a volume is placed only when the pools are known.
     this.#informers = {
-      volumes: this.#createInformer('Volume', (key, object) => this.#onVolume(key, object)),
-      replicas: this.#createInformer('Replica', (key, object) => this.#onReplica(key, object)),
-      snapshots: this.#createInformer('Snapshot', (key, object) => this.#onSnapshot(key, object)),
       pools: this.#createInformer('DiskPool', (key, object, before) =>
         this.#onPool(key, object, before),
       ),
@@ -105,6 +110,9 @@ export class Operator {
           this.#add('volume', volume);
         }
       }),
+      replicas: this.#createInformer('Replica', (key, object) => this.#onReplica(key, object)),
+      snapshots: this.#createInformer('Snapshot', (key, object) => this.#onSnapshot(key, object)),
+      volumes: this.#createInformer('Volume', (key, object) => this.#onVolume(key, object)),
     };
   }
 

@@ -1,5 +1,12 @@
 /** What the reconcilers of our own kinds share. */
-import type { AnyObject } from '#api/kinds/mod.ts';
+import type {
+  AnyObject,
+  DiskPool,
+  PersistentVolume,
+  Replica,
+  StorageNode,
+  Volume,
+} from '#api/kinds/mod.ts';
 import type { ClusterId } from '#api/mod.ts';
 import type { ReconcileContext } from '#control/kube/mod.ts';
 import type { Log, Rng } from '#host/mod.ts';
@@ -22,6 +29,16 @@ export interface OperatorContext extends ReconcileContext {
   readonly cluster: ClusterId;
   /** True while the cluster is being stopped: every volume is to be detached. */
   readonly isQuiesced: () => boolean;
+  /** As the watches last told: for what is looked at often, and looked at again after a change. */
+  readonly known: () => KnownObjects;
+}
+
+export interface KnownObjects {
+  readonly nodes: readonly StorageNode[];
+  readonly pools: readonly DiskPool[];
+  readonly volumes: readonly Volume[];
+  readonly replicas: readonly Replica[];
+  readonly persistentVolumes: readonly PersistentVolume[];
 }
 
 /** On the way, not in trouble: an Event of these is no warning. */

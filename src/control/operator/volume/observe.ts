@@ -8,7 +8,7 @@ import { findAttachments } from '../cluster-observer.ts';
 import { drainedPools, poolCandidates } from '../pool-candidates.ts';
 import type { ClusterObjects } from '../pool-candidates.ts';
 import { findObject, isDeleting, LABEL_VOLUME } from '../reconcile.ts';
-import type { OperatorContext } from '../reconcile.ts';
+import type { KnownObjects, OperatorContext } from '../reconcile.ts';
 
 export interface VolumeSource {
   readonly snapshotName: string;
@@ -65,14 +65,14 @@ export async function observeVolume(
   // Which copies may go is decided on what is so now.
   const maxAgeMs = replicas.some((replica) => isDeleting(replica)) ? 0 : 300;
   const views = await observer.views(nodesOf(volume), maxAgeMs);
-  const objects = await listObjects(context);
+  const objects = context.known();
   return {
     volume,
     replicas,
     pools: poolCandidates(objects),
     drained: drainedPools(objects),
     nowMs: context.clock.wallMs(),
-    claim: await findClaim(context, name),
+    claim: findClaim(objects, name),
     snapshots: own,
     source: await findSource(context, volume),
     dependents: await findDependents(context, new Set(own.map((entry) => entry.metadata.name))),
@@ -84,12 +84,11 @@ export async function observeVolume(
   };
 }
 
-async function findClaim(
-  { client }: OperatorContext,
+function findClaim(
+  { persistentVolumes }: KnownObjects,
   volume: string,
-): Promise<Volume['spec']['claimRef']> {
-  const { items } = await client.list('PersistentVolume');
-  const found = items.find(
+): Volume['spec']['claimRef'] {
+  const found = persistentVolumes.find(
     ({ spec: { csi } }) => csi?.driver === PROVISIONER && csi.volumeHandle === volume,
   );
   const claimRef = found?.spec.claimRef;
