@@ -51,6 +51,7 @@ export const MOVING_REASONS: ReadonlySet<string> = new Set([
   'Replacing',
   'Shrinking',
   'NeedsNexus',
+  'Draining',
   'Waiting',
   'Reconciling',
   'Detaching',

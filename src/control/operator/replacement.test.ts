@@ -236,6 +236,28 @@ describe('A replica without a vote', () => {
   });
 });
 
+describe('A node that is gone for good', () => {
+  test('is deleted with its pool, and what waited for it is forgotten', async () => {
+    await new Fleet(46, 4).run(async (fleet) => {
+      const { lost, lostNode } = await scene(fleet, { replaceAfterSeconds: 10 });
+      lostNode.isSilent = true;
+      await untilReplaced(fleet, [lost.replicaName]);
+      await fleet.client.delete('StorageNode', { name: lost.nodeName });
+      await fleet.client.delete('DiskPool', { name: lost.poolName });
+      await fleet.until(
+        'forgotten',
+        async () => {
+          const { items: nodes } = await fleet.client.list('StorageNode');
+          const { items: replicas } = await fleet.client.list('Replica');
+          assert.deepEqual([nodes.length, replicas.length], [3, 3]);
+        },
+        200_000,
+      );
+      assert.equal(reasonOf(await read(fleet)), 'AsWanted');
+    });
+  });
+});
+
 describe('A drained node', () => {
   const drain = (fleet: Fleet, name: string, isWanted: boolean) =>
     fleet.client.patch('StorageNode', { name }, { spec: { drain: isWanted } });
@@ -247,7 +269,17 @@ describe('A drained node', () => {
       await drain(fleet, lost.nodeName, true);
       await fleet.until('moving', async () => names(await read(fleet)).length === 4);
       assert.equal(conditionOf(await read(fleet), 'Redundant'), 'True', 'nothing is at risk');
+      await fleet.until('said', async () => {
+        const { status } = await fleet.client.get('StorageNode', { name: lost.nodeName });
+        const drained = findCondition(status?.conditions, 'Drained');
+        assert.equal(drained?.reason, 'Draining');
+        assert.ok(drained.message.includes(lost.replicaName));
+      });
       await untilReplaced(fleet, [lost.replicaName]);
+      await fleet.until('said to be empty', async () => {
+        const { status } = await fleet.client.get('StorageNode', { name: lost.nodeName });
+        assert.equal(findCondition(status?.conditions, 'Drained')?.status, 'True');
+      });
       await fleet.until('empty', async () => {
         const held = [...lostNode.pools.values()].reduce(
           (sum, pool) => sum + pool.replicas.size,

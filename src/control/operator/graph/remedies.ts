@@ -26,9 +26,27 @@ const ADVICE: readonly Advice[] = [
     next: 'It is tried again whenever a pool or node changes, and every 2 s',
     remedies: [
       'Add a node or a pool, or free space in one',
-      'Uncordon: holdfast apply a StorageNode or DiskPool without unschedulable',
+      'Use a cordoned one again: holdfast uncordon node NAME, holdfast uncordon pool NAME',
       'Ask for fewer replicas with another StorageClass',
     ],
+  },
+  {
+    kinds: ['volume'],
+    sign: /Waiting:|NeedsNexus|Replacing|Shrinking/,
+    next: 'A lost replica is replaced elsewhere after replaceAfterSeconds, by itself; one that comes back before is levelled',
+    remedies: ['Bring its node or disk back: holdfast get nodes, holdfast get pools'],
+  },
+  {
+    kinds: ['volume'],
+    sign: /NotServed/,
+    next: 'Replicas are replaced as soon as the volume serves: only then it is known who is current',
+    remedies: ['See for whom it waits: holdfast explain volume NAME'],
+  },
+  {
+    kinds: ['orphan'],
+    sign: /./,
+    next: 'It is kept; one that is surely not needed goes a day after it was first seen',
+    remedies: ['See what lies there: holdfast get replicas, holdfast store check DIRECTORY'],
   },
   {
     kinds: ['claim'],
@@ -110,17 +128,17 @@ const ADVICE: readonly Advice[] = [
   {
     kinds: ['replica'],
     sign: /ReplicaMissing|ReplicaFailed|StoreForeign/,
-    next: 'Opened again when its pool is; the volume goes on with the others, where they are a majority',
+    next: 'Opened again when its pool is; after replaceAfterSeconds another one is made, where the volume serves without it',
     remedies: [
-      'Bring its files back, or let another one be made: holdfast delete replica NAME',
+      'Bring its files back, or do not wait: holdfast delete replica NAME',
       'Rebuild it from the others: holdfast volume rebuild VOLUME --replica NAME --full',
     ],
   },
   {
     kinds: ['member'],
     sign: /no vote/,
-    next: 'It serves; but alone, without the others, it could not decide that it is current',
-    remedies: ['Have one with a vote made in its place: holdfast delete replica NAME'],
+    next: 'It serves; one with a vote is made in its place by itself, where there is room and another one has a vote',
+    remedies: ['Bring the others back: alone it could not decide that it is current'],
   },
   {
     kinds: ['member'],

@@ -1,4 +1,5 @@
 import type { ConditionDraft, StorageNodeStatus } from '#api/kinds/mod.ts';
+import { drainCondition } from '../drained.ts';
 import type { Plan } from '../reconcile.ts';
 import {
   FINALIZER_REPLICAS,
@@ -26,11 +27,17 @@ export function planNode(seen: NodeObservation): Plan<NodeAction, StorageNodeSta
   const actions: NodeAction[] = hasFinalizer(node, FINALIZER_REPLICAS)
     ? []
     : [{ type: 'add-finalizer' }];
-  const conditions = [engineCondition(seen), mountCondition(seen)];
+  const isDrained = node.spec.drain === true;
+  const conditions = [
+    engineCondition(seen),
+    mountCondition(seen),
+    ...(isDrained ? [drainCondition(seen.replicas)] : []),
+  ];
   const isSilent = view.engine === null || view.agent === null;
   return {
     actions,
     conditions,
+    dropConditions: isDrained ? [] : ['Drained'],
     status: {
       ...(view.engine === null ? {} : { enginePid: view.engine.pid, version: view.engine.version }),
       ...(view.agent === null

@@ -4,7 +4,7 @@ import type { NodeView } from '../cluster-observer.ts';
 import { observeFacts } from '../forecast/observe.ts';
 import { planOrphans } from './orphans.ts';
 import type { OrphanPlan } from './orphans.ts';
-import { findObject } from '../reconcile.ts';
+import { findObject, isDeleting } from '../reconcile.ts';
 import type { OperatorContext } from '../reconcile.ts';
 
 export interface PoolObservation {
@@ -14,7 +14,7 @@ export interface PoolObservation {
   /** Replica objects that name this pool. */
   readonly replicas: readonly Replica[];
   readonly orphans: OrphanPlan;
-  /** Its StorageNode was deleted: nobody will open the pool again. */
+  /** Its StorageNode was deleted, or is to be: nobody will open the pool again. */
   readonly isNodeGone: boolean;
 }
 
@@ -34,7 +34,7 @@ export async function observePool(
     report,
     replicas: items.filter((replica) => replica.spec.poolName === name),
     orphans: await observeOrphans(context, pool, report),
-    isNodeGone: storageNode === undefined,
+    isNodeGone: storageNode === undefined || isDeleting(storageNode),
   };
 }
 

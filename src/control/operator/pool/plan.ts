@@ -1,5 +1,6 @@
 import type { ConditionDraft, DiskPoolStatus, PoolOrphan } from '#api/kinds/mod.ts';
 import { formatBytes, parseQuantity } from '#api/kinds/mod.ts';
+import { drainCondition } from '../drained.ts';
 import type { Plan } from '../reconcile.ts';
 import {
   ANNOTATION_INITIALISED,
@@ -55,9 +56,13 @@ export function planPool(seen: PoolObservation): Plan<PoolAction, DiskPoolStatus
   actions.push(...removals.map((replica) => ({ type: 'delete-orphan', replica }) as const));
   return {
     actions,
-    dropConditions: orphans.length === 0 ? ['Orphaned'] : [],
+    dropConditions: [
+      ...(orphans.length === 0 ? ['Orphaned'] : []),
+      ...(pool.spec.drain === true ? [] : ['Drained']),
+    ],
     conditions: [
       ...(orphans.length === 0 ? [] : [orphanCondition(orphans)]),
+      ...(pool.spec.drain === true ? [drainCondition(seen.replicas)] : []),
       {
         type: 'Ready',
         status: 'True',
@@ -102,7 +107,10 @@ function spaceCondition(freeBytes: number) {
 }
 
 function planDeletion(seen: PoolObservation): Plan<PoolAction, DiskPoolStatus> {
-  const isForgotten = seen.isNodeGone && seen.replicas.every((replica) => isDeleting(replica));
+  const isForgotten =
+    seen.isNodeGone &&
+    seen.node.engine === null &&
+    seen.replicas.every((replica) => isDeleting(replica));
   if (seen.replicas.length === 0 || isForgotten) {
     return { actions: [{ type: 'remove-finalizer' }], conditions: [] };
   }
