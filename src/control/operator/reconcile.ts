@@ -78,4 +78,6 @@ export function hasAnnotation(object: AnyObject, name: string): boolean {
 export const POLL_NODE_MS = 10_000;
 /** The rest, in case something was missed. */
 export const POLL_STEADY_MS = 300_000;
+/** What waits for another object, or for a person. */
+export const POLL_WAITING_MS = 5_000;
 export const POLL_MOVING_MS = 300;

@@ -25,6 +25,7 @@ import {
   isDeleting,
   POLL_MOVING_MS,
   POLL_STEADY_MS,
+  POLL_WAITING_MS,
 } from '../reconcile.ts';
 import { segmentBytesOf } from '../volume/plan.ts';
 import type { AttachmentObservation } from './observe.ts';
@@ -144,7 +145,7 @@ function planAttached(
     // Frontends are chosen when a volume is opened: open it again with the ones that are wanted.
     if (seen.mounts.some((entry) => entry.node === node)) {
       const message = 'Other frontends are wanted: it is opened with them once it is unmounted';
-      return { ...waiting('Detaching', message, POLL_STEADY_MS) };
+      return { ...waiting('Detaching', message, POLL_WAITING_MS) };
     }
     const message = `Opening again on ${node} with other frontends`;
     return { ...waiting('Opening', message, 50), actions: [{ type: 'detach', node }] };

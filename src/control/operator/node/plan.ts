@@ -6,7 +6,7 @@ import {
   hasFinalizer,
   isDeleting,
   POLL_NODE_MS,
-  POLL_STEADY_MS,
+  POLL_WAITING_MS,
 } from '../reconcile.ts';
 import type { NodeObservation } from './observe.ts';
 
@@ -21,7 +21,7 @@ export function planNode(seen: NodeObservation): Plan<NodeAction, StorageNodeSta
     return {
       actions: [],
       conditions: [{ type: 'Terminating', status: 'True', reason: 'InUse', message }],
-      requeueAfterMs: POLL_STEADY_MS,
+      requeueAfterMs: POLL_WAITING_MS,
     };
   }
   const actions: NodeAction[] = hasFinalizer(node, FINALIZER_REPLICAS)

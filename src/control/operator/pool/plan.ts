@@ -9,6 +9,7 @@ import {
   hasFinalizer,
   isDeleting,
   POLL_STEADY_MS,
+  POLL_WAITING_MS,
 } from '../reconcile.ts';
 import { silence } from './observe.ts';
 import type { PoolObservation } from './observe.ts';
@@ -119,6 +120,6 @@ function planDeletion(seen: PoolObservation): Plan<PoolAction, DiskPoolStatus> {
   return {
     actions: [],
     conditions: [{ type: 'Terminating', status: 'True', reason: 'InUse', message }],
-    requeueAfterMs: POLL_STEADY_MS,
+    requeueAfterMs: POLL_WAITING_MS,
   };
 }

@@ -9,6 +9,7 @@ import {
   isDeleting,
   POLL_MOVING_MS,
   POLL_STEADY_MS,
+  POLL_WAITING_MS,
 } from '../reconcile.ts';
 import type { ReplicaObservation } from './observe.ts';
 
@@ -50,7 +51,7 @@ export function planReplica(seen: ReplicaObservation): ReplicaPlan {
     return {
       actions,
       conditions: [notReady('ReplicaMissing', message)],
-      requeueAfterMs: POLL_STEADY_MS,
+      requeueAfterMs: POLL_WAITING_MS,
     };
   }
   actions.push(createAction(seen), { type: 'mark-initialised' });

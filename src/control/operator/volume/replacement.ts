@@ -17,7 +17,7 @@ import {
   REPLICAS_MAX,
 } from '#api/kinds/mod.ts';
 import { formatRefusal, placeReplicas } from '#control/sched/mod.ts';
-import { isDeleting, POLL_MOVING_MS, POLL_STEADY_MS } from '../reconcile.ts';
+import { isDeleting, POLL_MOVING_MS, POLL_STEADY_MS, POLL_WAITING_MS } from '../reconcile.ts';
 import { votelessReplicas } from '../voteless.ts';
 import type { VolumeObservation } from './observe.ts';
 import type { VolumeAction } from './plan.ts';
@@ -173,7 +173,7 @@ function planMore(
   }
   if (placement.length + lacking > REPLICAS_MAX) {
     const message = `${because}There are ${placement.length} replicas already: delete some first`;
-    return redundant('False', 'TooMany', message, POLL_STEADY_MS);
+    return redundant('False', 'TooMany', message, POLL_WAITING_MS);
   }
   if (outgoing.length > 0 && inSyncReplicas(seen).length === 0) return planService(seen, because);
   const added = result.picks.map((pick, index) => ({
