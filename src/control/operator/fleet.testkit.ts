@@ -490,21 +490,16 @@ export class Fleet {
     }
   }
 
+  /** `already-exists`, as an engine says of an id that it has. */
   addSnapshot(volume: string, snapshot: string): void {
-    this.#changeSnapshots(volume, (snapshots, sizeBytes) =>
-      snapshots.some((entry) => entry.id === snapshot)
-        ? snapshots
-        : [
-            ...snapshots,
-            {
-              id: snapshot as never,
-              generation: GENERATION_ZERO,
-              sizeBytes,
-              sealed: true,
-              allocatedBytes: 0,
-            },
-          ],
-    );
+    this.#changeSnapshots(volume, (snapshots, sizeBytes) => {
+      if (snapshots.some((entry) => entry.id === snapshot)) {
+        throw new HoldfastError('already-exists', 'Snapshot exists already');
+      }
+      const id = snapshot as never;
+      const generation = GENERATION_ZERO;
+      return [...snapshots, { id, generation, sizeBytes, sealed: true, allocatedBytes: 0 }];
+    });
   }
 
   dropSnapshot(volume: string, snapshot: string): void {

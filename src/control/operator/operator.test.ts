@@ -167,6 +167,34 @@ describe('Operator', () => {
     });
   });
 
+  test('A snapshot whose answer was lost is found again; one of somebody else is not', async () => {
+    const fleet = new Fleet(61, 3);
+    for (const node of fleet.nodes.values()) {
+      node.failNext('volume.createSnapshot', 'disconnected', true);
+    }
+    await fleet.run(async () => {
+      const volume = await bind(fleet);
+      await createSnapshot(fleet, volume, 'before');
+      await fleet.until('taken', async () => {
+        const { status } = await fleet.client.get('Snapshot', { name: 'before' });
+        return status?.readyToUse === true;
+      });
+      assert.equal(fleet.calls('volume.createSnapshot'), 2);
+      // As after a loss of the objects: the replicas hold one that no object tells of.
+      fleet.addSnapshot(volume.metadata.name, 'older');
+      await fleet.client.create('Snapshot', {
+        apiVersion: volume.apiVersion,
+        kind: 'Snapshot',
+        metadata: { name: 'older' },
+        spec: { volumeName: volume.metadata.name },
+      });
+      await fleet.host.clock.sleep(30_000);
+      const { status } = await fleet.client.get('Snapshot', { name: 'older' });
+      assert.equal(findCondition(status?.conditions, 'Ready')?.reason, 'AlreadyExists');
+      assert.notEqual(status?.readyToUse, true);
+    });
+  });
+
   test('A restore is placed in the pools of its source, born from the snapshot', async () => {
     await new Fleet(11, 5).run(async (fleet) => {
       const volume = await bind(fleet);

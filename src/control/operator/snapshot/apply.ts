@@ -1,11 +1,13 @@
+import type { SnapshotStatus } from '#api/kinds/mod.ts';
 import { formatTime } from '#api/kinds/mod.ts';
 import { hasCode, type SnapshotId, type VolumeId } from '#api/mod.ts';
 import type { ReconcileResult } from '#control/kube/mod.ts';
 import { changeStatus, setFinalizer } from '#control/kube/mod.ts';
 import { carryOut, FINALIZER_DATA } from '../reconcile.ts';
 import type { OperatorContext } from '../reconcile.ts';
+import type { SnapshotObservation } from './observe.ts';
 import { observeSnapshot } from './observe.ts';
-import { planSnapshot } from './plan.ts';
+import { planSnapshot, TAKE } from './plan.ts';
 import type { SnapshotAction } from './plan.ts';
 
 export async function reconcileSnapshot(
@@ -21,7 +23,7 @@ export async function reconcileSnapshot(
   return carryOut(context, 'Snapshot', key, planSnapshot(seen), {
     observed: seen.snapshot,
     label: (action) => {
-      if (action.type === 'create') return { action: 'take snapshot of', target: volumeName };
+      if (action.type === 'create') return { action: TAKE, target: volumeName };
       if (action.type === 'delete-data')
         return { action: 'delete snapshot of', target: volumeName };
       return null;
@@ -39,15 +41,10 @@ export async function reconcileSnapshot(
             action.type === 'add-finalizer',
           );
         case 'create': {
-          const { engine } = context.observer.access(action.node);
-          const params = { volume, snapshot };
-          const taken = await engine.call('volume.createSnapshot', params, { timeoutMs: 60_000 });
-          const creationTime = formatTime(context.clock.wallMs());
+          const taken = await take(context, seen, action.node);
           await changeStatus(context.client, 'Snapshot', key, (status) => ({
             ...status,
-            creationTime,
-            epoch: taken.epoch,
-            generation: taken.n,
+            ...taken,
           }));
           for (const entry of seen.volume?.spec.placement ?? []) {
             context.observer.forget(entry.nodeName);
@@ -66,4 +63,34 @@ export async function reconcileSnapshot(
       }
     },
   });
+}
+
+type Taken = Pick<SnapshotStatus, 'creationTime' | 'epoch' | 'generation'>;
+
+/**
+ * One that is there already was taken by a try of ours whose answer was lost, if there was such a
+ * try; its moment lies after that began. Without one it is somebody else's, of another moment.
+ */
+async function take(
+  context: OperatorContext,
+  { snapshot: { metadata, spec, status } }: SnapshotObservation,
+  node: string,
+): Promise<Taken> {
+  const { engine } = context.observer.access(node);
+  const params = { volume: spec.volumeName as VolumeId, snapshot: metadata.name as SnapshotId };
+  const before = status?.pendingAction;
+  try {
+    const taken = await engine.call('volume.createSnapshot', params, { timeoutMs: 60_000 });
+    const creationTime = formatTime(context.clock.wallMs());
+    return { creationTime, epoch: taken.epoch, generation: taken.n };
+  } catch (error) {
+    if (!hasCode(error, 'already-exists')) throw error;
+    if (before?.action === TAKE) return { creationTime: before.startTime };
+    // This try must not look like the one that took it.
+    await changeStatus(context.client, 'Snapshot', { name: metadata.name }, (current) => ({
+      ...current,
+      pendingAction: null,
+    }));
+    throw error;
+  }
 }

@@ -9,6 +9,9 @@ export type SnapshotAction =
   | { readonly type: 'create'; readonly node: string }
   | { readonly type: 'delete-data'; readonly node: string };
 
+/** What is recorded before a snapshot is taken. */
+export const TAKE = 'take snapshot of';
+
 type SnapshotPlan = Plan<SnapshotAction, SnapshotStatus>;
 
 export function planSnapshot(seen: SnapshotObservation): SnapshotPlan {
@@ -74,7 +77,7 @@ function planDeletion(seen: SnapshotObservation): SnapshotPlan {
     return terminating('InUse', message);
   }
   const wasNeverTaken = holders.length === 0 && snapshot.status?.creationTime === undefined;
-  const mayBeTaken = snapshot.status?.pendingAction?.action === 'take snapshot of';
+  const mayBeTaken = snapshot.status?.pendingAction?.action === TAKE;
   if (wasNeverTaken && !mayBeTaken) {
     return { actions: [{ type: 'remove-finalizer' }], conditions: [] };
   }
