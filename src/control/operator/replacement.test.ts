@@ -195,6 +195,20 @@ describe('A lost replica', () => {
     }, 7_200_000);
   });
 
+  test('that is the only one is waited for, and no empty one takes its place', async () => {
+    await new Fleet(40, 3).run(async (fleet) => {
+      const volume = await makeVolume(fleet, { replicas: 1, replaceAfterSeconds: 10 });
+      const node = fleet.node(volume.spec.placement?.[0]?.nodeName ?? '');
+      node.isSilent = true;
+      await fleet.until('said', async () => reasonOf(await read(fleet)) === 'AllLost', 120_000);
+      await fleet.host.clock.sleep(60_000);
+      assert.deepEqual(names(await read(fleet)), names(volume));
+      assert.equal(fleet.calls('volume.attach'), 0);
+      node.isSilent = false;
+      await fleet.until('back', async () => reasonOf(await read(fleet)) === 'AsWanted', 120_000);
+    });
+  });
+
   test('was lost while nobody looked: its time counts from when somebody does', async () => {
     await new Fleet(39, 4).run(async (fleet) => {
       const { home, lost, volume } = await scene(fleet);

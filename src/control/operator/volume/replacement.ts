@@ -154,6 +154,10 @@ function planMore(
   const { volume } = seen;
   const lacking = volume.spec.replicas - keepers.length;
   const because = outgoing.length === 0 ? '' : `${outgoing.map(({ why }) => why).join('; ')}. `;
+  if (keepers.length === 0 && outgoing.every(({ kind }) => kind === 'lost')) {
+    const message = `${because}Every replica is absent: it waits for one of them, nothing can be made from nothing`;
+    return redundant('False', 'AllLost', message, POLL_STEADY_MS);
+  }
   const isOnlyMoving = outgoing.length > 0 && outgoing.every(({ kind }) => kind === 'drained');
   const result = placeReplicas(seen.pools, {
     sizeBytes: parseQuantity('spec.size', volume.spec.size),
