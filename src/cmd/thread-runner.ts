@@ -47,6 +47,9 @@ export class ThreadRunner implements VolumeRunner {
   constructor(data: VolumeThreadData, onExit: (error: Error) => void) {
     this.#worker = new Worker(new URL('./volume-thread.ts', import.meta.url), {
       workerData: data,
+      // Node would close at the end of the thread every number that fs opened in it, also those
+      // that a socket owned and has closed: by then they are files of other volumes.
+      trackUnmanagedFds: false,
       resourceLimits: {
         maxOldGenerationSizeMb: HEAP_MIB_MAX,
         maxYoungGenerationSizeMb: YOUNG_MIB_MAX,

@@ -19,7 +19,7 @@ import {
   readWholeFile,
   replaceWholeFile,
 } from '#host/mod.ts';
-import { decodeText, encodeText, isZero } from '#lib/mod.ts';
+import { decodeText, encodeText, isZero, KeyedMutex } from '#lib/mod.ts';
 import { readMounts } from './mount-table.ts';
 import { ext4Bytes, probeFilesystem, superblockAreas } from './superblocks.ts';
 
@@ -59,6 +59,7 @@ export class VolumeMounts {
   readonly #exec: Exec;
   readonly #stateFile: string;
   readonly #mounts = new Map<string, MountReport>();
+  readonly #writing = new KeyedMutex();
 
   /** `stateFile`: where what is mounted is remembered; its directory exists. */
   static async open(disk: Disk, exec: Exec, stateFile: string): Promise<VolumeMounts> {
@@ -139,9 +140,12 @@ export class VolumeMounts {
     }
   }
 
-  async #remember(): Promise<void> {
-    const text = JSON.stringify([...this.#mounts.values()]);
-    await replaceWholeFile(this.#disk, this.#stateFile, encodeText(text));
+  /** One after another: volumes are mounted at the same time, and the file is one. */
+  #remember(): Promise<void> {
+    return this.#writing.run(this.#stateFile, () => {
+      const text = JSON.stringify([...this.#mounts.values()]);
+      return replaceWholeFile(this.#disk, this.#stateFile, encodeText(text));
+    });
   }
 
   /**

@@ -125,6 +125,8 @@ export class DiskLanes {
     const worker = new Worker(new URL('./disk-lane.ts', import.meta.url), {
       workerData: start,
       name: 'disk-lane',
+      // Descriptors here belong to others.
+      trackUnmanagedFds: false,
       // Flags of the process (as --input-type) may not fit a file.
       execArgv: [],
       // It allocates next to nothing: small heaps keep a lane at a few MiB.
