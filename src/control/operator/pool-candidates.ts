@@ -2,7 +2,7 @@
  * The pools as the scheduler wants them, from objects alone: a decision can be read from them
  * afterwards, and a forecast makes the same one.
  */
-import type { DiskPool, Replica, StorageNode, Volume } from '#api/kinds/mod.ts';
+import type { DiskPool, Replica, ReplicaPlacement, StorageNode, Volume } from '#api/kinds/mod.ts';
 import {
   findCondition,
   isConditionTrue,
@@ -10,7 +10,8 @@ import {
   OVER_PROVISIONING_PERCENT,
   parseQuantity,
 } from '#api/kinds/mod.ts';
-import type { PoolCandidate } from '#control/sched/mod.ts';
+import type { PlacementResult, PoolCandidate } from '#control/sched/mod.ts';
+import { placeReplicas } from '#control/sched/mod.ts';
 import { isDeleting } from './reconcile.ts';
 
 export interface ClusterObjects {
@@ -43,6 +44,26 @@ export function poolCandidates(objects: ClusterObjects): PoolCandidate[] {
       overProvisioningPercent: pool.spec.overProvisioningPercent ?? OVER_PROVISIONING_PERCENT,
       replicas: sizes.size,
     };
+  });
+}
+
+/** Places for the replicas that the volume lacks beside `keepers`, as its spec asks for them. */
+export function placeMore(
+  pools: readonly PoolCandidate[],
+  { spec }: Volume,
+  keepers: readonly ReplicaPlacement[],
+  avoidPools: readonly string[],
+): PlacementResult {
+  return placeReplicas(pools, {
+    sizeBytes: parseQuantity('spec.size', spec.size),
+    count: spec.replicas - keepers.length,
+    taken: keepers.map(({ nodeName, poolName }) => ({
+      node: nodeName,
+      zone: pools.find((pool) => pool.pool === poolName)?.zone ?? '',
+    })),
+    poolSelector: spec.poolSelector,
+    preferredNodes: spec.preferredNodes,
+    avoidPools,
   });
 }
 

@@ -2,10 +2,7 @@
 import type { DiskPool, Replica, ReplicaPlacement, Snapshot, Volume } from '#api/kinds/mod.ts';
 import { parseQuantity } from '#api/kinds/mod.ts';
 import type { NexusStatus } from '#api/mod.ts';
-import type { PlacementResult } from '#control/sched/mod.ts';
-import { placeReplicas } from '#control/sched/mod.ts';
 import type { ClusterObjects } from '../pool-candidates.ts';
-import { poolCandidates } from '../pool-candidates.ts';
 
 export interface ClusterFacts extends ClusterObjects {
   readonly snapshots: readonly Snapshot[];
@@ -59,28 +56,6 @@ export function restOfRebuilds(facts: ClusterFacts, volume: Volume): Rest | null
 
 export function secondsFor(bytes: number): number {
   return Math.ceil(bytes / REBUILD_BYTES_PER_SECOND);
-}
-
-/** As the operator would place them, with the volumes before it placed already. */
-export function placeMore(
-  facts: ClusterFacts,
-  volume: Volume,
-  keepers: readonly ReplicaPlacement[],
-  avoidPools: readonly string[],
-): PlacementResult {
-  const pools = poolCandidates(facts);
-  const result = placeReplicas(pools, {
-    sizeBytes: sizeOf(volume),
-    count: volume.spec.replicas - keepers.length,
-    taken: keepers.map(({ nodeName, poolName }) => ({
-      node: nodeName,
-      zone: pools.find((pool) => pool.pool === poolName)?.zone ?? '',
-    })),
-    poolSelector: volume.spec.poolSelector,
-    preferredNodes: volume.spec.preferredNodes,
-    avoidPools,
-  });
-  return result;
 }
 
 /** The facts with this volume's placement changed. */

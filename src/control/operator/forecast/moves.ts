@@ -2,12 +2,12 @@
 import type { ReplicaPlacement, Volume } from '#api/kinds/mod.ts';
 import type { ForecastStep } from '#api/mod.ts';
 import { formatRefusal } from '#control/sched/mod.ts';
+import { placeMore, poolCandidates } from '../pool-candidates.ts';
 import type { ClusterFacts } from './facts.ts';
 import {
   claimOf,
   dataBytesOf,
   inSyncOf,
-  placeMore,
   replicasIn,
   restOfRebuilds,
   secondsFor,
@@ -44,7 +44,7 @@ export function forecastMoves(facts: ClusterFacts, departure: Departure): Moves 
       continue;
     }
     const avoid = going.map((entry) => entry.poolName);
-    const result = placeMore(later, volume, keepers, avoid);
+    const result = placeMore(poolCandidates(later), volume, keepers, avoid);
     if (!result.ok) {
       const names = going.map((entry) => `${entry.replicaName} in ${entry.poolName}`).join(', ');
       blockers.push(`${label(volume)}: ${names} cannot be replaced: ${formatRefusal(result)}`);
@@ -157,6 +157,6 @@ function hasSpare(facts: ClusterFacts, volume: Volume): boolean {
   return placement.every((entry) => {
     const keepers = placement.filter((other) => other !== entry);
     const pools = facts.pools.filter((pool) => pool.metadata.name !== entry.poolName);
-    return placeMore({ ...facts, pools }, volume, keepers, []).ok;
+    return placeMore(poolCandidates({ ...facts, pools }), volume, keepers, []).ok;
   });
 }

@@ -13,8 +13,9 @@ import {
   isConditionTrue,
   parseQuantity,
 } from '#api/kinds/mod.ts';
-import { describeSpread, formatRefusal, placeReplicas } from '#control/sched/mod.ts';
+import { describeSpread, formatRefusal } from '#control/sched/mod.ts';
 import { isPublished } from '../attachment/published.ts';
+import { placeMore } from '../pool-candidates.ts';
 import type { Plan } from '../reconcile.ts';
 import {
   ANNOTATION_INITIALISED,
@@ -122,14 +123,7 @@ function waitingForReplicas(
 function planFounders(seen: VolumeObservation, actions: VolumeAction[]): VolumePlan {
   if (seen.source !== null) return planClone(seen, actions);
   const { volume, pools, freshNames } = seen;
-  const sizeBytes = parseQuantity('spec.size', volume.spec.size);
-  const result = placeReplicas(pools, {
-    sizeBytes,
-    count: volume.spec.replicas,
-    taken: [],
-    poolSelector: volume.spec.poolSelector,
-    preferredNodes: volume.spec.preferredNodes,
-  });
+  const result = placeMore(pools, volume, [], []);
   if (!result.ok) {
     const message = formatRefusal(result);
     return {

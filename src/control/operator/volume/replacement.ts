@@ -11,12 +11,12 @@ import type { ConditionDraft, Replica, ReplicaPlacement } from '#api/kinds/mod.t
 import {
   findCondition,
   formatDuration,
-  parseQuantity,
   parseTime,
   REPLACE_AFTER_SECONDS,
   REPLICAS_MAX,
 } from '#api/kinds/mod.ts';
-import { formatRefusal, placeReplicas } from '#control/sched/mod.ts';
+import { formatRefusal } from '#control/sched/mod.ts';
+import { placeMore } from '../pool-candidates.ts';
 import { isDeleting, POLL_MOVING_MS, POLL_STEADY_MS, POLL_WAITING_MS } from '../reconcile.ts';
 import { votelessReplicas } from '../voteless.ts';
 import type { VolumeObservation } from './observe.ts';
@@ -159,17 +159,8 @@ function planMore(
     return redundant('False', 'AllLost', message, POLL_STEADY_MS);
   }
   const isOnlyMoving = outgoing.length > 0 && outgoing.every(({ kind }) => kind === 'drained');
-  const result = placeReplicas(seen.pools, {
-    sizeBytes: parseQuantity('spec.size', volume.spec.size),
-    count: lacking,
-    taken: keepers.map(({ nodeName, poolName }) => ({
-      node: nodeName,
-      zone: seen.pools.find((pool) => pool.pool === poolName)?.zone ?? '',
-    })),
-    poolSelector: volume.spec.poolSelector,
-    preferredNodes: volume.spec.preferredNodes,
-    avoidPools: outgoing.map(({ entry }) => entry.poolName),
-  });
+  const avoid = outgoing.map(({ entry }) => entry.poolName);
+  const result = placeMore(seen.pools, volume, keepers, avoid);
   if (!result.ok) {
     const message = `${because}${formatRefusal(result)}`;
     if (!isOnlyMoving) return redundant('False', 'NoPlacement', message, 2_000);
