@@ -13,3 +13,4 @@ export type {
   VolumeCapability,
 } from './messages.ts';
 export { statusOf } from './status.ts';
+export { TOPOLOGY_NODE } from './topology.ts';

@@ -11,6 +11,7 @@ import type { Host } from '#host/mod.ts';
 import { SimWorld } from '#host/sim/mod.ts';
 import { CLAIM_PROTECTION, SELECTED_NODE } from './context.ts';
 import { EmbeddedControllers } from './mod.ts';
+import { until } from './until.testkit.ts';
 
 const DEMO = { namespace: 'default', name: 'demo' };
 const MIB = 2 ** 20;
@@ -122,16 +123,6 @@ async function withLoops(
   const { client } = createTwin(host);
   const driver = new Driver(client);
   const loops = new EmbeddedControllers({ ...host, client, controller: driver.service });
-  const until = async (what: string, check: () => Promise<void>): Promise<void> => {
-    for (let tries = 0; ; tries += 1) {
-      try {
-        return await check();
-      } catch (error) {
-        if (tries > 600) throw new Error(`never: ${what}`, { cause: error });
-        await host.clock.sleep(100);
-      }
-    }
-  };
   await world.finish(
     (async () => {
       await client.create('StorageClass', {
@@ -143,7 +134,7 @@ async function withLoops(
         ...storageClass,
       });
       await loops.start();
-      await action({ client, driver, host, until });
+      await action({ client, driver, host, until: until.bind(null, host.clock) });
       await loops.stop();
     })(),
   );

@@ -7,6 +7,7 @@ import {
   persistentVolumeNameOf,
 } from '#api/kinds/mod.ts';
 import { hasCode, PROVISIONER, type HoldfastError } from '#api/mod.ts';
+import { TOPOLOGY_NODE } from '#control/csi/mod.ts';
 import type { ReconcileResult } from '#control/kube/mod.ts';
 import { carryOut, parseKey, setFinalizer } from '#control/kube/mod.ts';
 import type { EmbeddedContext } from '../context.ts';
@@ -21,8 +22,6 @@ import type { ClaimObservation } from './observe.ts';
 import { observeClaim } from './observe.ts';
 import { planClaim } from './plan.ts';
 import type { ClaimAction } from './plan.ts';
-
-const TOPOLOGY_NODE = 'topology.csi.holdfast.dev/node';
 
 export async function reconcileClaim(
   context: EmbeddedContext,

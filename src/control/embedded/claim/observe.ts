@@ -9,6 +9,7 @@ import type {
 import { persistentVolumeNameOf } from '#api/kinds/mod.ts';
 import { PROVISIONER } from '#api/mod.ts';
 import { findObject } from '#control/kube/mod.ts';
+import { findBound } from '../claim-volume.ts';
 import type { EmbeddedContext } from '../context.ts';
 import { needsVolume } from '../context.ts';
 
@@ -84,12 +85,7 @@ async function findSource(
   const { namespace } = claim.metadata;
   if (source.kind === 'PersistentVolumeClaim') {
     const found = await findObject(context, 'PersistentVolumeClaim', { namespace, name });
-    const bound = found?.spec.volumeName;
-    const from =
-      bound === undefined
-        ? undefined
-        : await findObject(context, 'PersistentVolume', { name: bound });
-    const handle = from?.spec.csi?.volumeHandle;
+    const handle = (await findBound(context, found))?.spec.csi?.volumeHandle;
     return { kind: 'PersistentVolumeClaim', name, handle, exists: found !== undefined };
   }
   const snapshot = await findObject(context, 'Snapshot', { name });

@@ -1,23 +1,12 @@
-import type {
-  Mount,
-  PersistentVolume,
-  PersistentVolumeClaim,
-  StorageNode,
-  VolumeAttachment,
-} from '#api/kinds/mod.ts';
+import type { Mount, StorageNode } from '#api/kinds/mod.ts';
 import { findObject } from '#control/kube/mod.ts';
+import type { MountedClaim } from '../claim-volume.ts';
+import { observeMountedClaim } from '../claim-volume.ts';
 import type { EmbeddedContext } from '../context.ts';
-import { attachmentNameOf } from '../context.ts';
 
-export interface MountObservation {
+export interface MountObservation extends MountedClaim {
   readonly mount: Mount;
   readonly node: StorageNode | undefined;
-  readonly claim: PersistentVolumeClaim | undefined;
-  /** The one that the claim is bound to. */
-  readonly persistentVolume: PersistentVolume | undefined;
-  readonly attachment: VolumeAttachment | undefined;
-  /** Other uses of the claim. */
-  readonly others: readonly Mount[];
   /** Milliseconds since 1970. */
   readonly nowMs: number;
 }
@@ -29,29 +18,10 @@ export async function observeMount(
 ): Promise<MountObservation | undefined> {
   const mount = await findObject(context, 'Mount', { namespace, name });
   if (mount === undefined) return undefined;
-  const { claimName, nodeName } = mount.spec;
-  const claim = await findObject(context, 'PersistentVolumeClaim', { namespace, name: claimName });
-  const bound = claim?.spec.volumeName;
-  const persistentVolume =
-    bound === undefined
-      ? undefined
-      : await findObject(context, 'PersistentVolume', { name: bound });
-  const attachment =
-    persistentVolume === undefined
-      ? undefined
-      : await findObject(context, 'VolumeAttachment', {
-          name: attachmentNameOf(persistentVolume, nodeName),
-        });
-  const { items } = await context.client.list('Mount', { namespace });
   return {
+    ...(await observeMountedClaim(context, mount)),
     mount,
-    node: await findObject(context, 'StorageNode', { name: nodeName }),
-    claim,
-    persistentVolume,
-    attachment,
-    others: items.filter(
-      (other) => other.spec.claimName === claimName && other.metadata.name !== name,
-    ),
+    node: await findObject(context, 'StorageNode', { name: mount.spec.nodeName }),
     nowMs: context.clock.wallMs(),
   };
 }

@@ -10,6 +10,7 @@ import { changeStatus, type KubeClient } from '#control/kube/mod.ts';
 import type { Host } from '#host/mod.ts';
 import { SimWorld } from '#host/sim/mod.ts';
 import { attachmentNameOf, MOUNT_FINALIZER } from '../context.ts';
+import { until } from '../until.testkit.ts';
 import { NodeLoop } from './node-loop.ts';
 
 const STAGING = '/staging/v-demo';
@@ -105,16 +106,6 @@ async function withNode(action: (scene: Scene) => Promise<void>): Promise<void> 
         })),
       targetsOf: async () => [...machine.targets],
     });
-  const until = async (what: string, check: () => Promise<void>): Promise<void> => {
-    for (let tries = 0; ; tries += 1) {
-      try {
-        return await check();
-      } catch (error) {
-        if (tries > 600) throw new Error(`never: ${what}`, { cause: error });
-        await host.clock.sleep(100);
-      }
-    }
-  };
   await world.finish(
     (async () => {
       await client.create('PersistentVolumeClaim', {
@@ -128,7 +119,7 @@ async function withNode(action: (scene: Scene) => Promise<void>): Promise<void> 
         },
       });
       await client.create('PersistentVolume', PV);
-      await action({ client, machine, host, createLoop, until });
+      await action({ client, machine, host, createLoop, until: until.bind(null, host.clock) });
     })(),
   );
 }

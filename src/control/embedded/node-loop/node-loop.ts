@@ -30,9 +30,11 @@ import {
 } from '#control/kube/mod.ts';
 import type { Clock, Log, Rng } from '#host/mod.ts';
 import { KeyedMutex } from '#lib/mod.ts';
+import type { MountedClaim } from '../claim-volume.ts';
+import { observeMountedClaim } from '../claim-volume.ts';
 import { capabilityOf, MOUNT_FINALIZER } from '../context.ts';
-import type { NodeMountObservation } from './observe.ts';
-import { observeNodeMount } from './observe.ts';
+
+type NodeMountObservation = MountedClaim & { readonly mount: Mount };
 
 /** What is mounted on this node by the CSI node service. */
 export interface StagedVolume {
@@ -171,7 +173,7 @@ export class NodeLoop {
   }
 
   async #settle(mount: Mount): Promise<void> {
-    const seen = await observeNodeMount(this.#context, mount);
+    const seen = { mount, ...(await observeMountedClaim(this.#context, mount)) };
     try {
       if (isDeleting(mount)) await this.#unmount(seen);
       else await this.#mount(seen);
@@ -271,7 +273,11 @@ export class NodeLoop {
     if (volumeId !== undefined) {
       await node.NodeUnpublishVolume({ volumeId, targetPath: mount.spec.path });
       // The last one takes the staging with it.
-      if (!others.some((other) => hasFinalizer(other, MOUNT_FINALIZER))) {
+      const isShared = others.some(
+        (other) =>
+          other.spec.nodeName === mount.spec.nodeName && hasFinalizer(other, MOUNT_FINALIZER),
+      );
+      if (!isShared) {
         await this.#unstage(volumeId);
       }
     }
