@@ -13,7 +13,8 @@ export function invalidObject(
   });
 }
 
-function showValue(value: unknown): string {
+/** Short enough for a line. */
+export function showValue(value: unknown): string {
   const text = typeof value === 'string' ? value : toText(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
@@ -113,7 +114,8 @@ function formatPath(path: readonly string[]): string {
   return text;
 }
 
-function valueAt(input: unknown, path: readonly string[]): unknown {
+/** As far as the path leads. */
+export function valueAt(input: unknown, path: readonly string[]): unknown {
   let value = input;
   for (const part of path) {
     if (typeof value !== 'object' || value === null) return undefined;

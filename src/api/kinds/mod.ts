@@ -31,7 +31,7 @@ export type {
 export { findCondition, isConditionTrue, setCondition } from './conditions.ts';
 export type { Condition, ConditionDraft } from './conditions.ts';
 export { FIXED_FIELDS, GROWING_FIELDS } from './fixed-fields.ts';
-export { invalidObject } from './invalid-object.ts';
+export { invalidObject, showValue, valueAt } from './invalid-object.ts';
 export {
   API_VERSION,
   GROUP,

@@ -1,25 +1,10 @@
 /** A request as the server reads it, and the options that its query carries. */
 import type { Resource } from '#api/resources/mod.ts';
+import type { ApiAnswer, ApiCall as ApiRequest } from '#control/kube/mod.ts';
 import { badRequest, invalid } from './failure.ts';
 import type { AnswerForm } from './negotiate.ts';
 
-export interface ApiRequest {
-  readonly method: string;
-  /** Percent-decoded nowhere: segments are decoded one by one. */
-  readonly path: string;
-  readonly query: URLSearchParams;
-  /** Names in lower case. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Uint8Array;
-  /** Ends a watch. */
-  readonly signal: AbortSignal;
-}
-
-export interface ApiResponse {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Uint8Array | AsyncIterable<Uint8Array>;
-}
+export type { ApiAnswer as ApiResponse, ApiRequest };
 
 /** A request for a resource: what it addresses, and how the answer shall look. */
 export interface ResourceRequest {

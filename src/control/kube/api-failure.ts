@@ -1,6 +1,6 @@
 /** What a server refuses with (a `Status` object), in our codes. */
 import { HoldfastError, type ErrorDetails } from '#api/mod.ts';
-import type { KindName } from '#api/kinds/mod.ts';
+import { showValue, valueAt, type KindName } from '#api/kinds/mod.ts';
 import { decodeText } from '#lib/mod.ts';
 
 interface Status {
@@ -91,24 +91,14 @@ function invalid(
     details: {
       ...named,
       path: field === '' ? '(root)' : field,
-      value: showValue(valueAt(sent, field)),
+      value: showValue(valueAt(sent, stepsOf(field))),
       problem: cause.replace(SHOWN_VALUE, ''),
       remedy: 'Correct the field that is named',
     },
   });
 }
 
-/** `spec.accessModes[0]`: as far as the path leads. */
-function valueAt(sent: unknown, field: string): unknown {
-  let value = sent;
-  for (const step of field.split(/[.[\]]+/).filter((part) => part !== '')) {
-    if (typeof value !== 'object' || value === null) return undefined;
-    value = (value as Record<string, unknown>)[step];
-  }
-  return value;
-}
-
-function showValue(value: unknown): string {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? 'absent');
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+/** `spec.accessModes[0]` as steps. */
+function stepsOf(field: string): string[] {
+  return field.split(/[.[\]]+/).filter((part) => part !== '');
 }

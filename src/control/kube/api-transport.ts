@@ -1,10 +1,13 @@
-/** How a request reaches an API server. `ApiServer.handle` is one way, HTTP another. */
+/**
+ * How a request reaches an API server, and what it is: the one shape for client and server.
+ * `ApiServer.handle` is one way, HTTP another.
+ */
 import { HoldfastError } from '#api/mod.ts';
 import type { Http } from '#host/mod.ts';
 
 export interface ApiCall {
   readonly method: string;
-  /** Percent-encoded, without the query. */
+  /** Percent-encoded, segment by segment, without the query. */
   readonly path: string;
   readonly query: URLSearchParams;
   /** Names in lower case. */

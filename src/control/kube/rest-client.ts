@@ -11,7 +11,7 @@ import type { KindName, ObjectOf } from '#api/kinds/mod.ts';
 import { KINDS } from '#api/kinds/mod.ts';
 import { hasCode } from '#api/mod.ts';
 import type { Clock, Log, Rng } from '#host/mod.ts';
-import { backOffMs, decodeText, EMPTY_BYTES, encodeText } from '#lib/mod.ts';
+import { backOffMs, concatBytes, decodeText, EMPTY_BYTES, encodeText } from '#lib/mod.ts';
 import { failureFrom } from './api-failure.ts';
 import type { ApiAnswer, ApiTransport } from './api-transport.ts';
 import { formatKey, keyOf } from './client.ts';
@@ -265,10 +265,9 @@ function accept<Kind extends KindName>(kind: Kind, value: unknown): ObjectOf<Kin
 }
 
 async function gather(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  let text = '';
-  const decoder = new TextDecoder();
-  for await (const chunk of chunks) text += decoder.decode(chunk, { stream: true });
-  return encodeText(text);
+  const all: Uint8Array[] = [];
+  for await (const chunk of chunks) all.push(chunk);
+  return concatBytes(all);
 }
 
 async function* endingWith<Value>(
