@@ -8,7 +8,7 @@ import { PublishedVolumes, VolumeMounts } from '#control/mounts/mod.ts';
 import { createNodeHost, NodeFuseMounts } from '#host/node/mod.ts';
 import type { Log } from '#host/mod.ts';
 import { RpcClient, serveRpc } from '#rpc/mod.ts';
-import { createApiClient, untilApiServes } from './api-client.ts';
+import { createApiClient } from './api-client.ts';
 import { serveCsi } from './csi-server.ts';
 import { HangWatch } from './hang-watch.ts';
 import { giveBackAtRest } from './memory-at-rest.ts';
@@ -73,7 +73,7 @@ export async function runNode(args: readonly string[]): Promise<void> {
     },
     host.log,
   );
-  void untilApiServes(client, host).then(() => loop.start());
+  void loop.start();
   const watch = new HangWatch({
     clock: host.clock,
     ask: (timeoutMs) => engineClient.call('engine.ping', {}, { timeoutMs }),

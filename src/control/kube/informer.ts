@@ -33,9 +33,9 @@ export class Informer<Kind extends KindName> {
     this.#options = options;
   }
 
-  /** Resolves when the cache is filled. */
+  /** Resolves when the cache is filled: a server that does not answer yet is waited for. */
   async start(): Promise<void> {
-    await this.#relist();
+    await this.#relistUntilDone();
   }
 
   stop(): void {

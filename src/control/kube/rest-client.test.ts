@@ -308,6 +308,28 @@ describe('RestClient before a server that misbehaves', () => {
     );
   });
 
+  test('An informer that starts before its server fills its cache when that is there', async () => {
+    let isAway = true;
+    await withTransport(
+      async (call, serve) => {
+        if (isAway) throw new HoldfastError('refused', 'No API server answers');
+        return serve(call);
+      },
+      async (cluster, host) => {
+        const { clock, log } = host;
+        const onChange = (): void => {};
+        const informer = new Informer({ kind: 'Volume', client: cluster, clock, log, onChange });
+        const started = informer.start();
+        await clock.sleep(5_000);
+        isAway = false;
+        await cluster.create('Volume', volume('a'));
+        await started;
+        assert.equal(informer.all().length, 1);
+        informer.stop();
+      },
+    );
+  });
+
   test('Watches whose server is away come back spread out, not all at once', async () => {
     const asked: number[] = [];
     let clock: Host['clock'] | undefined;
