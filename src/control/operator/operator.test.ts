@@ -466,6 +466,38 @@ describe('where and explain', () => {
     });
   });
 
+  test('explain says why a claim is not mounted, and what a person can do', async () => {
+    await new Fleet(62, 3).run(async (fleet) => {
+      await bind(fleet);
+      fleet.node('node-1').missing = ['/dev/fuse'];
+      const key = { namespace: 'default', name: 'm' };
+      const create = (name: string, nodeName: string) =>
+        fleet.client.create('Mount', {
+          apiVersion: 'holdfast.dev/v1alpha1',
+          kind: 'Mount',
+          metadata: { namespace: 'default', name },
+          spec: { claimName: 'demo', nodeName, path: `/mnt/${name}` },
+        });
+      const asked = { kind: 'Mount', ...key } as const;
+      await fleet.until('seen', async () => {
+        const { status } = await fleet.client.get('StorageNode', { name: 'node-1' });
+        return (status?.missing ?? []).length > 0;
+      });
+      await create('m', 'node-1');
+      await fleet.until('said', async () => {
+        const said = await explain(fleet.operator.context, asked);
+        assert.match(said.summary, /mount default\/m: CapabilityMissing: .*\/dev\/fuse/);
+        assert.match(said.remedies.join(), /holdfast doctor/);
+      });
+      await create('z', 'node-2');
+      await fleet.until('said of the other', async () => {
+        const said = await explain(fleet.operator.context, { ...asked, name: 'z' });
+        assert.match(said.summary, /InUse: Claim demo is mounted on node-1/);
+        assert.match(said.remedies.join(), /holdfast umount/);
+      });
+    });
+  });
+
   test('explain names the absent member first, since when, what happens next', async () => {
     await new Fleet(24, 3).run(async (fleet) => {
       const volume = await bind(fleet);

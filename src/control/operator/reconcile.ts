@@ -41,9 +41,14 @@ export interface KnownObjects {
   readonly persistentVolumes: readonly PersistentVolume[];
 }
 
-/** On the way, not in trouble: an Event of these is no warning. */
+/**
+ * On the way, not in trouble: an Event of these is no warning, and `explain` says that it moves.
+ */
 export const MOVING_REASONS: ReadonlySet<string> = new Set([
   'Opening',
+  'Attaching',
+  'WaitForFirstConsumer',
+  'Growing',
   'Mounting',
   'Provisioning',
   'ReplicasMissing',

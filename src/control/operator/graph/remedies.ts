@@ -67,13 +67,19 @@ const ADVICE: readonly Advice[] = [
     ],
   },
   {
-    kinds: ['attachment'],
+    kinds: ['mount'],
+    sign: /InUse: .* is mounted on/,
+    next: 'It is mounted as soon as the other one is gone',
+    remedies: ['Unmount the other one: holdfast umount CLAIM'],
+  },
+  {
+    kinds: ['mount'],
     sign: /CapabilityMissing/,
-    next: 'Nothing: the volume is served over NBD, and mounted when the machine allows it',
+    next: 'It is mounted when the machine allows it',
     remedies: ['holdfast doctor says what is missing and how to get it'],
   },
   {
-    kinds: ['attachment'],
+    kinds: ['mount'],
     sign: /FilesystemGrown|grow|resize/i,
     next: 'It is tried again with back-off',
     remedies: [
