@@ -1,4 +1,5 @@
 import type { PersistentVolumeClaim, Volume } from '#api/kinds/mod.ts';
+import { isMadeFor } from '#api/kinds/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
 import { parseKey } from '#control/kube/mod.ts';
 import type { ClusterClient } from './cluster-client.ts';
@@ -28,13 +29,7 @@ export async function volumeOfClaim(
     const handle = persistentVolume?.spec.csi?.volumeHandle;
     return handle === undefined ? undefined : cluster.find('Volume', { name: handle });
   }
-  const { name, namespace } = claim.metadata;
-  return (await cluster.list('Volume')).find(
-    ({ metadata, spec: { claimRef } }) =>
-      metadata.deletionTimestamp === undefined &&
-      claimRef?.name === name &&
-      claimRef?.namespace === namespace,
-  );
+  return (await cluster.list('Volume')).find((volume) => isMadeFor(volume, claim));
 }
 
 export interface VolumeOfClaim {

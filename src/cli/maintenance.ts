@@ -8,13 +8,11 @@ import {
 } from '#api/mod.ts';
 import type { KindName } from '#api/kinds/mod.ts';
 import { formatBytes, formatDuration, parseKindName } from '#api/kinds/mod.ts';
-import { stringify } from 'yaml';
-import type { ClusterClient, ClusterOption } from './cluster-client.ts';
+import type { ClusterOption } from './cluster-client.ts';
 import { withCluster } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { EXIT_NOT_WELL, EXIT_OK } from './exit-codes.ts';
-import { findVolume } from './find-volume.ts';
-import { scopedName } from './read-objects.ts';
+import { findName, printReport } from './read-objects.ts';
 
 export interface MaintenanceOptions extends ClusterOption {
   readonly output?: string | undefined;
@@ -59,23 +57,12 @@ export async function runPlan(
   }
   const kind = parseKindName(kindText);
   return withCluster(context, options, async (cluster) => {
-    const name = await nameOf(cluster, kind, nameText, options.namespace);
+    const name = await findName(cluster, kind, nameText, options.namespace);
     const size = sizeText === undefined ? {} : { size: sizeText };
     const forecast = await cluster.call('cluster.plan', { verb, kind, ...name, ...size });
-    printValue(context, options, forecast, () => formatForecast(forecast));
+    printReport(context, options.output, forecast, () => formatForecast(forecast));
     return forecast.blockers.length === 0 ? EXIT_OK : EXIT_NOT_WELL;
   });
-}
-
-async function nameOf(
-  cluster: ClusterClient,
-  kind: KindName,
-  text: string,
-  namespace: string | undefined,
-): Promise<{ name: string; namespace?: string }> {
-  if (kind !== 'Volume') return scopedName(kind, text, namespace);
-  const { volume } = await findVolume(cluster, text, namespace);
-  return { name: volume.metadata.name };
 }
 
 function formatForecast(forecast: Forecast): string[] {
@@ -204,7 +191,7 @@ function parseTimeout(text: string | undefined): number {
 export async function runStatus(context: CliContext, options: MaintenanceOptions): Promise<number> {
   return withCluster(context, options, async (cluster) => {
     const health = await cluster.call('cluster.health', {});
-    printValue(context, options, health, () => formatHealth(health));
+    printReport(context, options.output, health, () => formatHealth(health));
     return health.atRisk.length + health.troubles.length === 0 ? EXIT_OK : EXIT_NOT_WELL;
   });
 }
@@ -230,15 +217,4 @@ function formatHealth({ nodes, pools, volumes, atRisk, troubles }: ClusterHealth
 function shorten(lines: readonly string[]): string[] {
   if (lines.length <= LINES_MAX) return [...lines];
   return [...lines.slice(0, LINES_MAX), `  and ${lines.length - LINES_MAX} more (-o json)`];
-}
-
-function printValue(
-  context: CliContext,
-  { output }: MaintenanceOptions,
-  value: unknown,
-  lines: () => string[],
-): void {
-  if (output === 'json') context.out(JSON.stringify(value, null, 2));
-  else if (output === 'yaml') context.out(stringify(value).trimEnd());
-  else for (const line of lines()) context.out(line);
 }

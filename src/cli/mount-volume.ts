@@ -11,7 +11,7 @@ import type { CliContext } from './context.ts';
 import { EXIT_OK } from './exit-codes.ts';
 import { findVolume, volumeOfClaim } from './find-volume.ts';
 import { parseSeconds } from './change-objects.ts';
-import { attach, nbdUrl, waitForReady, waitForServing } from './serve-volume.ts';
+import { attach, nbdUrl, readinessOf, waitForReady, waitForServing } from './serve-volume.ts';
 import { waitFor } from './wait-for.ts';
 
 export interface MountOptions extends ClusterOption {
@@ -58,8 +58,8 @@ async function claimToMount(
   { namespace }: MountOptions,
   timeoutMs: number,
 ): Promise<PersistentVolumeClaim> {
-  const waiting = await findWaiting(cluster, text, namespace);
-  if (waiting !== undefined) return waiting;
+  const { claim, ready } = await readinessOf(cluster, text, namespace);
+  if (claim !== undefined && ready?.reason === 'WaitForFirstConsumer') return claim;
   const { spec, metadata } = await waitForReady(context, cluster, text, namespace, timeoutMs);
   if (spec.claimRef !== undefined) return cluster.get('PersistentVolumeClaim', spec.claimRef);
   throw new HoldfastError('unsupported', 'Volume belongs to no claim', {
@@ -68,23 +68,6 @@ async function claimToMount(
       remedy: 'Only claims are mounted; serve it with holdfast volume attach',
     },
   });
-}
-
-async function findWaiting(
-  cluster: ClusterClient,
-  text: string,
-  namespace: string | undefined,
-): Promise<PersistentVolumeClaim | undefined> {
-  const { claim } = await findVolume(cluster, text, namespace).catch(async (error: unknown) => {
-    const isPending = hasCode(error, 'not-found') && 'claim' in (error as HoldfastError).details;
-    if (!isPending) throw error;
-    const [inNamespace = '', name = ''] = String((error as HoldfastError).details['claim']).split(
-      '/',
-    );
-    return { claim: await cluster.get('PersistentVolumeClaim', { namespace: inNamespace, name }) };
-  });
-  const ready = findCondition(claim?.status?.conditions, 'Ready');
-  return ready?.reason === 'WaitForFirstConsumer' ? claim : undefined;
 }
 
 export async function mountsOf(

@@ -159,6 +159,18 @@ async function getAll(
   return EXIT_OK;
 }
 
+/** As a value for programs, else in lines for people. */
+export function printReport(
+  context: CliContext,
+  output: string | undefined,
+  value: unknown,
+  lines: () => readonly string[],
+): void {
+  if (output === 'json') context.out(JSON.stringify(value, null, 2));
+  else if (output === 'yaml') context.out(stringify(value).trimEnd());
+  else for (const line of lines()) context.out(line);
+}
+
 function printObjects(
   context: CliContext,
   kind: KindName,
@@ -256,9 +268,7 @@ export async function runWhere(
   return withCluster(context, options, async (cluster) => {
     const subject = { kind, ...(await findName(cluster, known, text, options.namespace)) };
     const { paths } = await cluster.call('cluster.where', subject);
-    if (output === 'json') context.out(JSON.stringify({ paths }, null, 2));
-    else if (output === 'yaml') context.out(stringify({ paths }).trimEnd());
-    else for (const line of formatPaths(paths, context.colors)) context.out(line);
+    printReport(context, output, { paths }, () => formatPaths(paths, context.colors));
     return EXIT_OK;
   });
 }
@@ -305,16 +315,14 @@ export async function runExplain(
   return withCluster(context, options, async (cluster) => {
     const name = await findName(cluster, kind, nameText ?? kindText, options.namespace);
     const explanation = await cluster.call('cluster.explain', { kind, ...name });
-    if (output === 'json') context.out(JSON.stringify(explanation, null, 2));
-    else if (output === 'yaml') context.out(stringify(explanation).trimEnd());
-    else for (const line of formatExplanation(explanation, context.colors)) context.out(line);
+    printReport(context, output, explanation, () => formatExplanation(explanation, context.colors));
     const isWell = explanation.firstFailing === null;
     return isWell ? EXIT_OK : EXIT_NOT_WELL;
   });
 }
 
 /** People know a volume by its claim. */
-async function findName(
+export async function findName(
   cluster: ClusterClient,
   kind: KindName,
   text: string,

@@ -1,5 +1,10 @@
 /** Volume.spec.attachment without a Mount: served over NBD, and waiting for what is served. */
-import type { Condition, Volume, VolumeAttachmentSpec } from '#api/kinds/mod.ts';
+import type {
+  Condition,
+  PersistentVolumeClaim,
+  Volume,
+  VolumeAttachmentSpec,
+} from '#api/kinds/mod.ts';
 import { findCondition } from '#api/kinds/mod.ts';
 import { hasCode, HoldfastError } from '#api/mod.ts';
 import { keyOf } from '#control/kube/mod.ts';
@@ -59,21 +64,27 @@ export async function waitForReady(
   });
 }
 
+export interface Readiness {
+  readonly claim: PersistentVolumeClaim | undefined;
+  readonly volume?: Volume;
+  readonly ready: Condition | undefined;
+}
+
 /** What the claim says counts: before it has a volume, and of the volume afterwards. */
-async function readinessOf(
+export async function readinessOf(
   cluster: ClusterClient,
   text: string,
   namespace: string | undefined,
-): Promise<{ readonly volume?: Volume; readonly ready: Condition | undefined }> {
+): Promise<Readiness> {
   try {
     const { volume, claim } = await findVolume(cluster, text, namespace);
     const { conditions } = (claim ?? volume).status ?? {};
-    return { volume, ready: findCondition(conditions, 'Ready') };
+    return { claim, volume, ready: findCondition(conditions, 'Ready') };
   } catch (error) {
     const isPending = hasCode(error, 'not-found') && 'claim' in (error as HoldfastError).details;
     if (!isPending) throw error;
     const claim = await cluster.get('PersistentVolumeClaim', parseClaimName(text, namespace));
-    return { ready: findCondition(claim.status?.conditions, 'Ready') };
+    return { claim, ready: findCondition(claim.status?.conditions, 'Ready') };
   }
 }
 

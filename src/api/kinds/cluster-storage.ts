@@ -7,6 +7,7 @@ import { z } from 'zod';
 import type { PersistentVolumeClaim } from './claim.ts';
 import type { ObjectMeta } from './object-meta.ts';
 import { metaSchema, subdomainName } from './object-meta.ts';
+import type { Volume } from './volume.ts';
 
 export type AccessModeName =
   | 'ReadWriteOnce'
@@ -137,6 +138,16 @@ export interface Namespace {
   readonly kind: 'Namespace';
   readonly metadata: ObjectMeta;
   readonly status?: { readonly phase?: string };
+}
+
+/** Whether the volume is being made for the claim, which has none yet. */
+export function isMadeFor(volume: Volume, { metadata }: PersistentVolumeClaim): boolean {
+  const { claimRef } = volume.spec;
+  return (
+    volume.metadata.deletionTimestamp === undefined &&
+    claimRef?.name === metadata.name &&
+    claimRef?.namespace === metadata.namespace
+  );
 }
 
 /** As it comes, but for what names are made of. */

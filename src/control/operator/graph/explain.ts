@@ -7,6 +7,7 @@
 import {
   findCondition,
   formatDuration,
+  isMadeFor,
   parseTime,
   type AnyObject,
   type CommonStatus,
@@ -141,20 +142,16 @@ async function chainOf(context: OperatorContext, object: AnyObject): Promise<Exp
 /** Through its PersistentVolume; one that is being made has none yet, but names its claim. */
 async function volumeOfClaim(
   context: OperatorContext,
-  { metadata: { name, namespace }, spec }: PersistentVolumeClaim,
+  claim: PersistentVolumeClaim,
 ): Promise<Volume | undefined> {
-  if (spec.volumeName !== undefined) {
-    const bound = await findObject(context, 'PersistentVolume', { name: spec.volumeName });
+  const { volumeName } = claim.spec;
+  if (volumeName !== undefined) {
+    const bound = await findObject(context, 'PersistentVolume', { name: volumeName });
     const handle = bound?.spec.csi?.volumeHandle;
     return handle === undefined ? undefined : findObject(context, 'Volume', { name: handle });
   }
   const { items } = await context.client.list('Volume');
-  return items.find(
-    (volume) =>
-      !isDeleting(volume) &&
-      volume.spec.claimRef?.name === name &&
-      volume.spec.claimRef?.namespace === namespace,
-  );
+  return items.find((volume) => isMadeFor(volume, claim));
 }
 
 function persistentVolumeLink(object: PersistentVolume): ExplainLink {
