@@ -4,12 +4,15 @@
  */
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, HoldfastError, type ParamsOf, type ResultOf } from '#api/mod.ts';
+import { closeLeftOpen, createFileSlots, type FileSlots } from '#host/node/mod.ts';
 import type { VolumeMethods, VolumeRunner, VolumeSettings } from '#data/engine/mod.ts';
 
 export interface VolumeThreadData {
   readonly settings: VolumeSettings;
   readonly canMount: boolean;
   readonly logFile: string;
+  /** What the thread has open, for its death. */
+  readonly openFiles: FileSlots;
 }
 
 export interface ThreadCall {
@@ -44,9 +47,10 @@ export class ThreadRunner implements VolumeRunner {
   #nextId = 1;
   #ended: Error | null = null;
 
-  constructor(data: VolumeThreadData, onExit: (error: Error) => void) {
+  constructor(data: Omit<VolumeThreadData, 'openFiles'>, onExit: (error: Error) => void) {
+    const openFiles = createFileSlots();
     this.#worker = new Worker(new URL('./volume-thread.ts', import.meta.url), {
-      workerData: data,
+      workerData: { ...data, openFiles } satisfies VolumeThreadData,
       // Node would close at the end of the thread every number that fs opened in it, also those
       // that a socket owned and has closed: by then they are files of other volumes.
       trackUnmanagedFds: false,
@@ -62,6 +66,8 @@ export class ThreadRunner implements VolumeRunner {
       (error) => (cause = error instanceof Error ? error : new Error(String(error))),
     );
     this.#worker.on('exit', () => {
+      // Before anybody is told: the next runner needs the lock of the local replica.
+      closeLeftOpen(openFiles);
       this.#fail(cause);
       onExit(cause);
     });

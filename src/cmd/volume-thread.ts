@@ -10,8 +10,8 @@ import type { ThreadAnswer, ThreadCall, VolumeThreadData } from './thread-runner
 
 assert(parentPort !== null, 'a volume thread has a parent');
 const port = parentPort;
-const { settings, canMount, logFile } = workerData as VolumeThreadData;
-const host = createNodeHost({ logFile });
+const { settings, canMount, logFile, openFiles } = workerData as VolumeThreadData;
+const host = createNodeHost({ logFile, openFiles });
 const service = new VolumeService(settings, host, canMount ? new NodeFuseMounts(host.exec) : null);
 
 /** A programmer error is not answered: it ends this thread, and the engine starts another. */

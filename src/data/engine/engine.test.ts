@@ -30,6 +30,10 @@ class Machines {
   readonly places: ReplicaPlace[] = [];
   /** Ends the runner of the volume, as a thread that died. */
   die: (error: Error) => void = () => undefined;
+  /** The calls that runners got, in order. */
+  readonly calls: string[] = [];
+  /** Between the end of a volume and the answer to who ended it. */
+  afterStop: (service: VolumeService) => Promise<unknown> = () => Promise.resolve();
 
   async start(): Promise<void> {
     for (const name of ['n-1', 'n-2']) await this.#startNode(name);
@@ -69,7 +73,14 @@ class Machines {
       createRunner: (settings, onExit) => {
         this.die = onExit;
         const service = new VolumeService(settings, host, null);
-        return { call: (method, params) => service.handlers[method](params) };
+        return {
+          call: async (method, params) => {
+            this.calls.push(method);
+            const result = await service.handlers[method](params);
+            if (method === 'volume.stop') await this.afterStop(service);
+            return result;
+          },
+        };
       },
       onStop: () => undefined,
     });
@@ -199,6 +210,35 @@ test('Engine lets the local replica be deleted once the volume goes on without i
     const { status } = await first.handlers['volume.describe']({ volume: VOLUME });
     assert.equal(status.phase, 'serving');
     await first.handlers['volume.detach']({ volume: VOLUME });
+  });
+});
+
+test('A volume that ends is not asked to open its replica once more', async () => {
+  await withMachines(async (machines) => {
+    const { first, host, calls } = machines;
+    machines.afterStop = async () => {
+      calls.length = 0;
+      const pool = parseId<PoolId>('pool', 'pool-new');
+      await host.disk.makeDirectory('/pool-new');
+      void first.handlers['pool.ensure']({ pool, directory: '/pool-new', create: true });
+      await host.clock.sleep(500);
+    };
+    await first.handlers['volume.detach']({ volume: VOLUME });
+    assert.deepEqual(calls, []);
+    const { replica } = machines.places[0] as ReplicaPlace;
+    await first.handlers['replica.delete']({ replica });
+  });
+});
+
+test('A volume that has ended opens nothing, whoever asks it', async () => {
+  await withMachines(async (machines) => {
+    const directory = '/pool-n-1/replicas/r-n-1';
+    machines.afterStop = (service) => service.handlers['volume.openReplica']({ directory });
+    const { first } = machines;
+    await first.handlers['volume.detach']({ volume: VOLUME });
+    const { replica } = machines.places[0] as ReplicaPlace;
+    assert.equal((await first.handlers['replica.describe']({ replica })).errorCode, '');
+    await first.handlers['replica.delete']({ replica });
   });
 });
 

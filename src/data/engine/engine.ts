@@ -123,9 +123,10 @@ export class Engine {
     'volume.describe': ({ volume }) => this.#report(volume),
     'volume.setReplicas': async ({ volume, replicas }) => {
       await this.#get(volume).runner.call('volume.replicas', { replicas });
+      const { localReplica: before } = this.#get(volume);
       await this.#noteChange(volume, { replicas });
       // A local replica that was taken out of the volume is this engine's again.
-      await this.#openReplicas();
+      if (this.#get(volume).localReplica !== before) await this.#takeBack(before);
       return this.#report(volume);
     },
     'volume.createSnapshot': (params) =>
@@ -324,10 +325,21 @@ export class Engine {
 
   /** Ends the runner in order and takes the local replica back. */
   async #drop(volume: VolumeId): Promise<void> {
-    const attachment = this.#get(volume);
-    await attachment.runner.call('volume.stop', {});
-    this.#attached.delete(volume);
-    await this.#openReplicas();
+    const { runner, localReplica } = this.#get(volume);
+    const stop = async (): Promise<void> => {
+      await runner.call('volume.stop', {});
+      this.#attached.delete(volume);
+    };
+    // Nobody asks a runner that ends to open the replica: it would be open in it for ever.
+    await (localReplica === null ? stop() : this.#mutex.run(localReplica, stop));
+    await this.#takeBack(localReplica);
+  }
+
+  /** Opens a replica here that a volume had; other volumes' replicas are not waited for. */
+  async #takeBack(replica: ReplicaId | null): Promise<void> {
+    const found = replica === null ? undefined : await this.#pools.find(replica);
+    if (!found || found.summary.error) return;
+    await this.#openReplica(found.summary.identity.replica, found.summary.directory);
   }
 
   async #resume(spec: AttachSpec): Promise<void> {
@@ -338,7 +350,7 @@ export class Engine {
       this.#options.host.log.warn('Attachment was not resumed', { volume: spec.volume, error });
       if (error.code === 'fenced') await this.#store.remove(spec.volume);
       // Without the volume its local replica is served to whoever has it now.
-      await this.#openReplicas();
+      if (!this.#attached.has(spec.volume)) await this.#takeBack(this.#localReplica(spec));
     }
   }
 

@@ -202,7 +202,7 @@ export class VolumeService {
   #openLocal(directory: string): Promise<void> {
     const { disk, rng, clock, log } = this.#host;
     return this.#mutex.run('local replica', async () => {
-      if (this.#replicas.ids().length > 0) return;
+      if (this.#stopped || this.#replicas.ids().length > 0) return;
       try {
         await this.#listen();
         const store = await openFileReplica({ disk, rng, clock, log, directory });
@@ -380,7 +380,8 @@ export class VolumeService {
   }
 
   async #closeParts(): Promise<void> {
-    await this.#replicas.close();
+    // After an opening that is under way, so that nothing is open once this has returned.
+    await this.#mutex.run('local replica', () => this.#replicas.close());
     this.#addresses.close();
     this.#controller.close();
   }

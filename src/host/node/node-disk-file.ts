@@ -1,4 +1,4 @@
-import { close, fstat, ftruncate } from 'node:fs';
+import { fstat, ftruncate } from 'node:fs';
 import { promisify } from 'node:util';
 import { HoldfastError } from '#api/mod.ts';
 import { Pool } from '#lib/mod.ts';
@@ -6,6 +6,7 @@ import type { DiskFile, DiskRequest, DiskVerb, FileRange, FileStat } from '../mo
 import type { DiskLanes } from './disk-lanes.ts';
 import { ENXIO, fromErrno, fromNodeError } from './errno-error.ts';
 import { FileCall } from './file-call.ts';
+import type { FileLedger } from './file-ledger.ts';
 import { statOf } from './file-stat.ts';
 import { addressOf, pread, preadNoWait, pwrite } from './syscalls.ts';
 
@@ -25,6 +26,7 @@ const NOTHING = new Uint8Array(0);
 export class NodeDiskFile implements DiskFile {
   readonly path: string;
   readonly #fd: number;
+  readonly #ledger: FileLedger;
   readonly #writable: boolean;
   readonly #lanes: DiskLanes;
   readonly #mode: DiskMode;
@@ -39,6 +41,7 @@ export class NodeDiskFile implements DiskFile {
   constructor(
     path: string,
     fd: number,
+    ledger: FileLedger,
     writable: boolean,
     lanes: DiskLanes,
     mode: DiskMode,
@@ -46,6 +49,7 @@ export class NodeDiskFile implements DiskFile {
   ) {
     this.path = path;
     this.#fd = fd;
+    this.#ledger = ledger;
     this.#writable = writable;
     this.#lanes = lanes;
     this.#mode = mode;
@@ -127,7 +131,7 @@ export class NodeDiskFile implements DiskFile {
         this.#whenIdle = resolve;
       });
     }
-    await this.#node(() => promisify(close)(this.#fd));
+    await this.#node(() => this.#ledger.close(this.#fd));
   }
 
   /** Called by a FileCall that came back. */

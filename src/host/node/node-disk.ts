@@ -1,10 +1,11 @@
-import { close, constants, fstat, open } from 'node:fs';
+import { constants, fstat, open } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rmdir, stat, statfs, unlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { HoldfastError } from '#api/mod.ts';
 import type { Disk, DiskFile, DiskLock, FileStat, OpenOptions, SpaceReport } from '../mod.ts';
 import { DiskLanes } from './disk-lanes.ts';
 import { EAGAIN, fromErrno, fromNodeError } from './errno-error.ts';
+import { FileLedger } from './file-ledger.ts';
 import { statOf } from './file-stat.ts';
 import { deviceSerial, findMount } from './mount-table.ts';
 import type { DiskMode } from './node-disk-file.ts';
@@ -19,11 +20,13 @@ const MEMORY_FILESYSTEMS = new Set([0x01021994, 0x858458f6]); // tmpfs, ramfs
  */
 export class NodeDisk implements Disk {
   readonly #mode: DiskMode;
+  readonly #ledger: FileLedger;
   /** By device number: a disk that hangs keeps only its own lanes waiting. */
   readonly #lanes = new Map<string, DiskLanes>();
 
-  constructor(mode: DiskMode) {
+  constructor(mode: DiskMode, ledger: FileLedger = new FileLedger(null)) {
     this.#mode = mode;
+    this.#ledger = ledger;
   }
 
   open(path: string, options: OpenOptions): Promise<DiskFile> {
@@ -93,9 +96,10 @@ export class NodeDisk implements Disk {
   lock(path: string): Promise<DiskLock> {
     return attempt(path, async () => {
       const fd = await promisify(open)(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+      this.#ledger.note(fd);
       const result = lockExclusive(fd);
       if (result < 0) {
-        await promisify(close)(fd);
+        await this.#ledger.close(fd);
         if (result !== -EAGAIN) throw fromErrno(-result, 'none', { path });
         throw new HoldfastError('store-locked', 'Another process holds the lock', {
           details: { path, remedy: 'Stop the other process first' },
@@ -105,7 +109,7 @@ export class NodeDisk implements Disk {
       const release = async (): Promise<void> => {
         if (!held) return;
         held = false;
-        await promisify(close)(fd);
+        await this.#ledger.close(fd);
       };
       return { release };
     });
@@ -132,6 +136,7 @@ export class NodeDisk implements Disk {
 
   async #open(path: string, flags: number, writable: boolean): Promise<NodeDiskFile> {
     const fd = await promisify(open)(path, flags, 0o600);
+    this.#ledger.note(fd);
     try {
       const [{ dev }, { type }] = await Promise.all([
         promisify(fstat)(fd, { bigint: true }),
@@ -139,9 +144,9 @@ export class NodeDisk implements Disk {
       ]);
       const lanes = this.#lanesOf(dev.toString());
       const inMemory = MEMORY_FILESYSTEMS.has(type);
-      return new NodeDiskFile(path, fd, writable, lanes, this.#mode, inMemory);
+      return new NodeDiskFile(path, fd, this.#ledger, writable, lanes, this.#mode, inMemory);
     } catch (error) {
-      await promisify(close)(fd);
+      await this.#ledger.close(fd);
       throw error;
     }
   }
