@@ -145,17 +145,21 @@ test('NodeDisk names boot and mount in its cache identity', async () => {
   notEqual(here, await host.disk.cacheIdentity('/proc'));
 });
 
-test('Freed memory goes back to the system', () => {
+test('Freed memory goes back to the system', async () => {
   const residentKib = (): number =>
     Number(/^RssAnon:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
   let held: Buffer[] = Array.from({ length: 2_000 }, () => Buffer.alloc(16_384, 1));
   // What lies above the freed ones keeps the heap from shrinking by itself.
   const above = Buffer.alloc(16_384, 1);
+  const heldKib = residentKib();
   equal(held.length, 2_000);
   held = [];
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
-  const beforeKib = residentKib();
-  trimFreedMemory();
-  ok(above.byteLength > 0 && residentKib() < beforeKib - 8 * 1024);
+  // The engine frees collected buffers on a thread of its own, in its own time.
+  for (let tries = 0; tries < 100 && residentKib() > heldKib - 16 * 1024; tries++) {
+    await host.clock.sleep(20);
+    trimFreedMemory();
+  }
+  ok(above.byteLength > 0 && residentKib() <= heldKib - 16 * 1024);
 });
