@@ -14,6 +14,8 @@ export interface TwinOptions {
 export interface Twin {
   readonly client: RestClient;
   readonly server: ApiServer;
+  /** What was asked of the server: method and path. */
+  readonly requests: string[];
   /** Forgets the history up to now: late watchers, and those that are open, have a gap. */
   forget(): Promise<void>;
 }
@@ -24,11 +26,16 @@ export function createTwin({ clock, rng, log }: TwinOptions): Twin {
   let skippedMs = 0;
   const store = new MemoryStore({ wallMs: () => clock.wallMs() + skippedMs });
   const server = new ApiServer({ store, clock, rng, log, resources: RESOURCES, version: '0.0.0' });
-  const transport = server.handle.bind(server);
+  const requests: string[] = [];
+  const transport: ApiServer['handle'] = (request) => {
+    requests.push(`${request.method} ${request.path}`);
+    return server.handle(request);
+  };
   const client = new RestClient({ transport, clock, rng, log, manager: 'test' });
   return {
     client,
     server,
+    requests,
     forget: async () => {
       skippedMs += HOUR_MS;
       store.transact((transaction) => {

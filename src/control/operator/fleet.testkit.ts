@@ -334,6 +334,8 @@ export class Fleet {
   readonly world: SimWorld;
   readonly host: Host;
   readonly client: KubeClient;
+  /** What was asked of the API server. */
+  readonly requests: string[];
   readonly operator: Operator;
   readonly csi: ControllerService;
   readonly embedded: EmbeddedControllers;
@@ -344,7 +346,7 @@ export class Fleet {
   constructor(seed: number, nodeCount: number) {
     this.world = new SimWorld(seed);
     this.host = this.world.addNode('controller');
-    this.client = createTwin(this.host).client;
+    ({ client: this.client, requests: this.requests } = createTwin(this.host));
     for (let index = 1; index <= nodeCount; index += 1) {
       this.nodes.set(`node-${index}`, new FakeNode(this, `node-${index}`));
     }

@@ -59,6 +59,22 @@ describe('Operator', () => {
     });
   });
 
+  test('A cluster at rest asks the API server nothing, and notices a silent node', async () => {
+    await new Fleet(1, 3).run(async (fleet) => {
+      await bind(fleet);
+      await fleet.createMount('demo', '/mnt/demo');
+      await fleet.host.clock.sleep(30_000);
+      fleet.requests.length = 0;
+      await fleet.host.clock.sleep(120_000);
+      assert.deepEqual(fleet.requests, []);
+
+      fleet.node('node-2').isSilent = true;
+      await fleet.host.clock.sleep(11_000);
+      const { status } = await fleet.client.get('StorageNode', { name: 'node-2' });
+      assert.equal(findCondition(status?.conditions, 'Ready')?.reason, 'EngineSilent');
+    });
+  });
+
   for (const isApplied of [false, true]) {
     const title = isApplied ? 'after the act' : 'before the act';
     test(`Engines that fail ${title} are asked again and nothing is made twice`, async () => {

@@ -27,6 +27,8 @@ const SYS_pidfd_getfd = 438;
 
 export class NodeFuseMounts implements FuseMounts {
   readonly #exec: Exec;
+  /** Programs that were there once: every node is asked for what it misses every few seconds. */
+  readonly #found = new Set<string>();
 
   constructor(exec: Exec) {
     this.#exec = exec;
@@ -129,10 +131,12 @@ export class NodeFuseMounts implements FuseMounts {
   }
 
   async #has(program: string): Promise<boolean> {
+    if (this.#found.has(program)) return true;
     const found = await Promise.all(
       ['/usr/sbin', '/usr/bin', '/sbin', '/bin'].map((folder) => exists(`${folder}/${program}`)),
     );
-    return found.includes(true);
+    if (found.includes(true)) this.#found.add(program);
+    return this.#found.has(program);
   }
 
   /** Null when it could not run or ran out of time. */

@@ -1,6 +1,5 @@
 import type { DiskPool, Replica, StorageNode } from '#api/kinds/mod.ts';
 import type { NodeView } from '../cluster-observer.ts';
-import { findObject } from '../reconcile.ts';
 import type { OperatorContext } from '../reconcile.ts';
 
 export interface NodeObservation {
@@ -15,14 +14,15 @@ export async function observeNode(
   context: OperatorContext,
   name: string,
 ): Promise<NodeObservation | undefined> {
-  const node = await findObject(context, 'StorageNode', { name });
+  // As the watches told: each node is looked at every few seconds, also when nothing happens.
+  const node = context.known().nodes.find(({ metadata }) => metadata.name === name);
   if (node === undefined) return undefined;
   const view = await context.observer.view(name, 500);
-  const { items } = await context.client.list('DiskPool');
+  const { pools, replicas } = context.known();
   return {
     node,
     view,
-    pools: items.filter((pool) => pool.spec.nodeName === name),
-    replicas: context.known().replicas.filter((replica) => replica.spec.nodeName === name),
+    pools: pools.filter((pool) => pool.spec.nodeName === name),
+    replicas: replicas.filter((replica) => replica.spec.nodeName === name),
   };
 }
