@@ -7,6 +7,7 @@
  *     npm run bench -- -o json                    the same figures for programs
  *     npm run bench -- --directory /mnt/disk      below which all of them keep their volumes
  *     npm run bench -- --idle                     what ten mounted volumes cost at rest; needs root
+ *     npm run bench -- --claims                   500 claims made, mounted and deleted; needs root
  *
  * Without --directory it is /dev/shm: what software costs, without a disk.
  */
@@ -19,6 +20,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Contenders, OTHER_PROGRAMS } from './contenders.ts';
 import { judge, type Sample, summarise, type WorkloadName, WORKLOADS } from './figures.ts';
+import { measureClaims, printableClaims } from './claims.ts';
 import { fill, hasFioNbd, measure } from './fio.ts';
 import { measureIdle } from './idle.ts';
 import { judgeIdle, printableIdle } from './idle-report.ts';
@@ -37,6 +39,7 @@ const { values } = parseArgs({
     quick: { type: 'boolean', default: false },
     floors: { type: 'boolean', default: false },
     idle: { type: 'boolean', default: false },
+    claims: { type: 'boolean', default: false },
     output: { type: 'string', short: 'o', default: 'table' },
     directory: { type: 'string', default: '/dev/shm' },
     'size-mib': { type: 'string' },
@@ -168,10 +171,25 @@ async function reportIdle(): Promise<void> {
   if (values.floors && verdicts.some(({ met }) => !met)) process.exitCode = 1;
 }
 
+async function reportClaims(): Promise<void> {
+  const missing = whyNotHere(['mkfs.ext4']);
+  if (missing !== false) refuse(`cannot mount volumes here: ${missing}`);
+  const figures = await measureClaims({
+    claims: 500,
+    mounted: 50,
+    attached: 100,
+    onProgress: progress,
+  });
+  progress('');
+  if (values.output === 'json') console.log(JSON.stringify(figures, null, 2));
+  else console.log(printableClaims(figures));
+}
+
 async function main(): Promise<void> {
   const given = settings();
   if (values.output !== 'table' && values.output !== 'json') refuse('-o is table or json');
   if (values.idle) return reportIdle();
+  if (values.claims) return reportClaims();
   await demandPrograms();
   await demandSpace(given.sizeBytes);
   // Short: the path of a unix socket has at most 107 bytes.
