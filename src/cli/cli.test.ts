@@ -7,7 +7,6 @@ import { apply, claim, contextOf, withCli } from './cli.testkit.ts';
 import { chooseClusterPath, layOut } from './cluster-directory.ts';
 import { EXIT_CODES } from './exit-codes.ts';
 import { runCli } from './mod.ts';
-import { formatAge } from './object-columns.ts';
 import { formatError } from './print-error.ts';
 import { formatTable } from './text-table.ts';
 import { formatEta } from './wait-for.ts';
@@ -45,7 +44,7 @@ describe('holdfast', () => {
       assert.equal(refused.code, EXIT_CODES['in-use']);
       assert.match(refused.err, /Volume is mounted \(in-use\)[\s\S]*remedy: Unmount it first/);
       assert.equal((await cli('umount', 'demo')).code, 0);
-      assert.equal((await cli('delete', 'claim', 'demo')).code, 0);
+      assert.equal((await cli('delete', 'claim', 'demo', '--yes')).code, 0);
       assert.match((await cli('get', 'volumes')).err, /No volumes found/);
     });
   });
@@ -117,12 +116,36 @@ describe('holdfast', () => {
   for (const [title, args, code, text] of [
     ['an unknown kind', ['get', 'pods'], 2, /Kind is unknown[\s\S]*volumes/],
     ['an unknown claim', ['mount', 'nothing'], 3, /no such claim or volume/],
-    ['an unknown command', ['frobnicate'], 2, /unknown command/],
-    ['an unknown option', ['get', 'claims', '--wide'], 2, /unknown option/],
+    ['an unknown command', ['frobnicate'], 2, /value: frobnicate\n {2}remedy: holdfast --help/],
+    [
+      'a mistyped command',
+      ['explian', 'demo'],
+      2,
+      /value: explian\n {2}remedy: Did you mean explain/,
+    ],
+    ['a mistyped command below another', ['volume', 'snapshoot'], 2, /Did you mean snapshot/],
+    [
+      'an unknown option',
+      ['get', 'claims', '--xyzzyx'],
+      2,
+      /value: --xyzzyx\n {2}remedy: holdfast get/,
+    ],
+    ['a mistyped option', ['get', 'claims', '--namspace=x'], 2, /Did you mean --namespace/],
+    ['a value for an option', ['get', 'claims', '--wide'], 2, /Did you mean --output wide/],
     ['an unknown output form', ['get', 'claims', '-o', 'xml'], 2, /table, wide, json, yaml/],
+    ['an output form that status lacks', ['status', '-o', 'jsn'], 2, /jsn[^]*Did you mean json/],
+    ['an output form that plan lacks', ['plan', 'drain', 'node', 'x', '-o', 'name'], 2, /--output/],
+    ['an option without its value', ['get', 'claims', '-o'], 2, /field: --output/],
+    ['a missing option', ['apply'], 2, /field: --filename/],
+    ['a missing argument', ['get'], 2, /Argument is missing[^]*field: kind/],
+    ['too many arguments', ['umount', 'a', 'b'], 2, /Too many arguments[^]*value: b/],
+    ['an option of start that is none', ['start', '--turo'], 2, /Did you mean --tour/],
+    ['an unknown option of store check', ['store', 'check', '/x', '--qick'], 2, /mean --quick/],
     ['a malformed size', ['volume', 'expand', 'demo', '1GiB'], 2, /field: size/],
     ['a size of zero', ['volume', 'expand', 'demo', '0'], 2, /Size is zero/],
     ['a malformed time', ['umount', 'demo', '--timeout', 'soon'], 2, /field: --timeout/],
+    ['no time at all', ['drain', 'node', 'x', '--timeout', '0'], 2, /value: 0[^]*90s, 5m or 1h/],
+    ['more than a day', ['umount', 'demo', '--timeout', '25h'], 2, /at most 24h/],
     ['a missing file', ['apply', '-f', 'nothing.yaml'], 2, /Manifest cannot be read/],
     ['too many nodes', ['up', '--nodes', '99'], 2, /Use 1 to 16/],
     ['a disk that is on no path', ['where', 'disk', '/dev/none'], 3, /on any path/],
@@ -209,10 +232,7 @@ describe('Output', () => {
     );
   });
 
-  test('Ages and estimates are short', () => {
-    assert.equal(formatAge(5_000), '5s');
-    assert.equal(formatAge(190_000), '3m10s');
-    assert.equal(formatAge(3 * 86_400_000), '3d');
+  test('Estimates are short', () => {
     assert.equal(formatEta(0.25, 10_000), '25%, about 30 s left');
     assert.equal(formatEta(0, 10_000), '0%');
   });

@@ -17,7 +17,11 @@ export interface Answer {
   readonly err: string;
 }
 
-export type Cli = (...args: string[]) => Promise<Answer>;
+export interface Cli {
+  (...args: string[]): Promise<Answer>;
+  /** In a context that differs. */
+  with(change: Partial<CliContext>, ...args: string[]): Promise<Answer>;
+}
 
 const unused = (): never => assert.fail('only the tour uses it');
 const NO_MACHINE: CliContext['machine'] = {
@@ -44,6 +48,7 @@ export function contextOf(fleet: Fleet, out: string[], err: string[]): CliContex
     nodeVersion: 'v24.0.0',
     userId: 1000,
     readInput: () => Promise.resolve(''),
+    ask: undefined,
     connectApi: () => fleet.client,
     up: () => Promise.resolve(0),
     down: () => Promise.resolve(0),
@@ -57,12 +62,13 @@ export async function withCli(
   action: (cli: Cli, fleet: Fleet) => Promise<void>,
 ): Promise<void> {
   const fleet = new Fleet(100 + nodes, nodes);
-  const cli: Cli = async (...args) => {
+  const run = async (change: Partial<CliContext>, ...args: string[]): Promise<Answer> => {
     const out: string[] = [];
     const err: string[] = [];
-    const code = await runCli(contextOf(fleet, out, err), args);
+    const code = await runCli({ ...contextOf(fleet, out, err), ...change }, args);
     return { code, out: out.join('\n'), err: err.join('\n') };
   };
+  const cli: Cli = Object.assign((...args: string[]) => run({}, ...args), { with: run });
   await fleet.run(async () => {
     const info = { cluster: 'c', version: '1', pid: 1, manifestErrors: [] };
     const server = await serveRpc<ControllerMethods>(

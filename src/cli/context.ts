@@ -22,6 +22,8 @@ export interface CliContext {
   readonly userId: number;
   /** Standard input, for `apply -f -`; `invalid-argument` when it is longer. */
   readonly readInput: (bytesMax: number) => Promise<string>;
+  /** One line from a person; undefined where nobody can answer: standard input is no terminal. */
+  readonly ask: ((question: string) => Promise<string>) | undefined;
   /** The API server whose inner socket this is. */
   readonly connectApi: (socketPath: string) => KubeClient;
   readonly up: (request: UpRequest) => Promise<number>;

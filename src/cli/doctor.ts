@@ -3,8 +3,10 @@ import { HoldfastError } from '#api/mod.ts';
 import type { Host } from '#host/mod.ts';
 import { chooseClusterPath } from './cluster-directory.ts';
 import type { ClusterOption } from './cluster-client.ts';
+import type { Colors } from './colors.ts';
 import type { CliContext } from './context.ts';
 import { EXIT_NOT_WELL, EXIT_OK } from './exit-codes.ts';
+import { printReport } from './print-objects.ts';
 
 export interface Finding {
   readonly name: string;
@@ -24,25 +26,22 @@ const PROBE_BYTES = 1024 * 1024;
 export async function runDoctor(context: CliContext, options: DoctorOptions): Promise<number> {
   const directory = chooseClusterPath(options.cluster, context.env, context.cwd);
   const findings = await examine(context, directory);
-  if (options.output === 'json') {
-    context.out(JSON.stringify({ findings }, null, 2));
-  } else {
-    for (const finding of findings) printFinding(context, finding);
-    context.out('');
-    context.out(summarise(findings));
-  }
+  printReport(context, options.output, { findings }, () => [
+    ...findings.flatMap((finding) => formatFinding(context.colors, finding)),
+    '',
+    summarise(findings),
+  ]);
   return findings.every((finding) => finding.isWell || !finding.isNeeded) ? EXIT_OK : EXIT_NOT_WELL;
 }
 
-function printFinding(context: CliContext, finding: Finding): void {
-  const { colors } = context;
+function formatFinding(colors: Colors, finding: Finding): string[] {
   const mark = finding.isWell
     ? colors.green('ok     ')
     : finding.isNeeded
       ? colors.red('MISSING')
       : colors.yellow('missing');
-  context.out(`${mark}  ${finding.name.padEnd(12)}  ${finding.fact}`);
-  if (!finding.isWell) context.out(`                       get it: ${finding.remedy}`);
+  const line = `${mark}  ${finding.name.padEnd(12)}  ${finding.fact}`;
+  return finding.isWell ? [line] : [line, `${' '.repeat(23)}get it: ${finding.remedy}`];
 }
 
 function summarise(findings: readonly Finding[]): string {

@@ -1,17 +1,15 @@
 /** The command line: one table of subcommands over the files beside this one. */
 import { HoldfastError } from '#api/mod.ts';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { runApply, runDelete } from './change-objects.ts';
-import { chooseClusterPath } from './cluster-directory.ts';
+import { type Command, CommanderError, Option } from 'commander';
+import { choiceOption, CliCommand, REPORT_FORMS } from './cli-command.ts';
+import type { Options, Run } from './cli-command.ts';
+import { addClusterCommands, addExtraCommands } from './cluster-command-table.ts';
 import type { CliContext } from './context.ts';
-import { startDemo } from './demo.ts';
-import { runDoctor } from './doctor.ts';
 import { EXIT_CODES, EXIT_OK, EXIT_USAGE } from './exit-codes.ts';
 import { runCordon, runDrain, runPlan, runStatus } from './maintenance.ts';
 import { runMount, runUnmount } from './mount-volume.ts';
+import { addObjectCommands } from './object-command-table.ts';
 import { formatError } from './print-error.ts';
-import { runExplain, runGet, runWhere } from './read-objects.ts';
-import { runStoreCheck } from './store-check.ts';
 import {
   runAttach,
   runClone,
@@ -43,10 +41,9 @@ export async function runCli(context: CliContext, args: readonly string[]): Prom
   }
 }
 
-type Options = Record<string, never>;
-
-function createProgram(context: CliContext, onExit: (code: number) => void): Command {
-  const program = new Command('holdfast');
+/** All commands: what is run, what help shows, and what shells complete. */
+export function createProgram(context: CliContext, onExit: (code: number) => void): CliCommand {
+  const program = new CliCommand('holdfast');
   program
     .description('Replicated block volumes: always know where the data is')
     .version(context.version, '-v, --version', 'Print the version')
@@ -56,7 +53,6 @@ function createProgram(context: CliContext, onExit: (code: number) => void): Com
     )
     .option('-n, --namespace <name>', 'Namespace of claims')
     .exitOverride()
-    .showHelpAfterError('(holdfast COMMAND --help shows how)')
     .configureOutput({
       writeOut: (text) => context.out(text.trimEnd()),
       writeErr: (text) => context.err(text.trimEnd()),
@@ -89,143 +85,8 @@ function everyCommand(command: Command): Command[] {
   return [command, ...command.commands.flatMap(everyCommand)];
 }
 
-type Run = <Args extends unknown[]>(
-  action: (options: Options, ...args: Args) => Promise<number>,
-) => (...all: unknown[]) => Promise<void>;
-
-function parseCount(text: string): number {
-  const count = Number(text);
-  if (/^\d{1,2}$/.test(text) && count >= 1 && count <= 16) return count;
-  throw new InvalidArgumentError('Use 1 to 16');
-}
-
-function addClusterCommands(program: Command, context: CliContext, run: Run): void {
-  program
-    .command('up [dir]')
-    .description('Start a cluster on this machine, in the foreground')
-    .option('--nodes <count>', 'How many nodes (3 for a new cluster)', parseCount)
-    .option('--detach', 'Leave it running in the background')
-    .option('--demo', 'Also make the claim default/demo, serve and mount it')
-    .action(
-      run<[string | undefined]>((options, dir) => {
-        const { nodes, detach, demo, cluster } = options as {
-          nodes?: number;
-          detach?: boolean;
-          demo?: boolean;
-          cluster?: string;
-        };
-        const path = chooseClusterPath(dir ?? cluster, context.env, context.cwd);
-        return startCluster(context, path, nodes, detach ?? false, demo ?? false);
-      }),
-    );
-  program
-    .command('start')
-    .description('What npm start does: up ./.holdfast --demo, or the tour')
-    .option('--tour', 'Run the tour unattended, then clean up')
-    .allowExcessArguments()
-    .allowUnknownOption()
-    .action(
-      run<[]>(async (options) => {
-        const { tour, cluster } = options as { tour?: boolean; cluster?: string };
-        if (tour === true) return runTour(context, []);
-        const path = chooseClusterPath(cluster, context.env, context.cwd);
-        return startCluster(context, path, undefined, false, true);
-      }),
-    );
-  program
-    .command('down [dir]')
-    .description('Stop the cluster in order; the data stays')
-    .action(
-      run<[string | undefined]>((options, dir) => {
-        const { cluster } = options as { cluster?: string };
-        return context.down(chooseClusterPath(dir ?? cluster, context.env, context.cwd));
-      }),
-    );
-  program
-    .command('doctor')
-    .description('What this machine can do, what is missing, how to get it')
-    .option('-o, --output <form>', 'table or json')
-    .action(run<[]>((options) => runDoctor(context, options)));
-  program
-    .command('version')
-    .description('Print the version')
-    .action(
-      run<[]>(() => {
-        context.out(`holdfast ${context.version}, Node ${context.nodeVersion}`);
-        return Promise.resolve(EXIT_OK);
-      }),
-    );
-}
-
-function startCluster(
-  context: CliContext,
-  path: string,
-  nodes: number | undefined,
-  detach: boolean,
-  demo: boolean,
-): Promise<number> {
-  return context.up({
-    path,
-    nodes,
-    detach,
-    onReady: async () => {
-      context.out(`cluster runs in ${path}`);
-      if (demo) await startDemo(context, path);
-      return undefined;
-    },
-  });
-}
-
-function addObjectCommands(program: Command, context: CliContext, run: Run): void {
-  const output = (): Option => new Option('-o, --output <form>', 'table, wide, json, yaml or name');
-  program
-    .command('get <kind> [names...]')
-    .description(
-      'List objects: claims, volumes, replicas, snapshots, pools, nodes, classes, events, all',
-    )
-    .addOption(output())
-    .option('-A, --all-namespaces', 'Of every namespace')
-    .action(
-      run<[string, string[]]>((options, kind, names) => runGet(context, kind, names, options)),
-    );
-  program
-    .command('where <kind> [name]')
-    .description('From a claim to the disks, or from a disk, pool, node to the claims on it')
-    .addOption(output())
-    .action(
-      run<[string, string | undefined]>((options, kind, name) =>
-        runWhere(context, kind, name, options),
-      ),
-    );
-  program
-    .command('explain <kind> [name]')
-    .description('The first link that is not well, since when, what happens next, what you can do')
-    .addOption(output())
-    .action(
-      run<[string, string | undefined]>((options, kind, name) =>
-        runExplain(context, kind, name, options),
-      ),
-    );
-  program
-    .command('apply')
-    .description('Create or change objects from YAML')
-    .requiredOption('-f, --filename <file...>', 'Files, or - for standard input')
-    .action(run<[]>((options) => runApply(context, options)));
-  program
-    .command('delete [kind] [names...]')
-    .description('Delete objects; a mounted volume is refused')
-    .option('-f, --filename <file...>', 'What these files name')
-    .option('--no-wait', 'Do not wait until they are gone')
-    .option('--timeout <seconds>', 'How long to wait (120)')
-    .action(
-      run<[string | undefined, string[]]>((options, kind, names) =>
-        runDelete(context, kind, names, options),
-      ),
-    );
-}
-
-function addVolumeCommands(program: Command, context: CliContext, run: Run): void {
-  const timeout = (): Option => new Option('--timeout <seconds>', 'How long to wait');
+function addVolumeCommands(program: CliCommand, context: CliContext, run: Run): void {
+  const timeout = (): Option => new Option('--timeout <time>', 'How long to wait');
   program
     .command('mount <claim> [path]')
     .description('Mount the volume of a claim (DIR/mnt/NAME by default)')
@@ -298,7 +159,7 @@ function addVolumeCommands(program: Command, context: CliContext, run: Run): voi
   volume
     .command('trace <claim>')
     .description('Follow the next write through nexus, members and stores')
-    .option('-o, --output <form>', 'table or json')
+    .addOption(choiceOption('-o, --output <form>', 'How to print it', REPORT_FORMS))
     .addOption(timeout())
     .action(run<[string]>((options, claim) => runTrace(context, claim, options)));
   volume
@@ -314,8 +175,8 @@ function addVolumeCommands(program: Command, context: CliContext, run: Run): voi
     .action(run<[string]>((options, claim) => runUnmount(context, claim, options)));
 }
 
-function addMaintenanceCommands(program: Command, context: CliContext, run: Run): void {
-  const output = (): Option => new Option('-o, --output <form>', 'table, json or yaml');
+function addMaintenanceCommands(program: CliCommand, context: CliContext, run: Run): void {
+  const output = (): Option => choiceOption('-o, --output <form>', 'How to print it', REPORT_FORMS);
   program
     .command('status')
     .description('One screen: what is at risk now, and when it will be whole')
@@ -334,7 +195,7 @@ function addMaintenanceCommands(program: Command, context: CliContext, run: Run)
     .command('drain <kind> <name>')
     .description('Move every replica off a node or pool: rebuilt elsewhere first, then removed')
     .option('--no-wait', 'Do not wait until it is empty')
-    .option('--timeout <seconds>', 'How long to wait (600)')
+    .option('--timeout <time>', 'How long to wait (10m)')
     .action(run<[string, string]>((options, kind, name) => runDrain(context, kind, name, options)));
   for (const isCordoned of [true, false]) {
     program
@@ -350,40 +211,4 @@ function addMaintenanceCommands(program: Command, context: CliContext, run: Run)
         ),
       );
   }
-}
-
-function addExtraCommands(program: Command, context: CliContext, run: Run): void {
-  program
-    .command('tour')
-    .description('Show, unattended, what happens when an engine dies; then clean up')
-    .allowUnknownOption()
-    .argument('[args...]')
-    .action(run<[string[]]>((_options, args) => runTour(context, args)));
-  program
-    .command('store')
-    .description('What lies on disk')
-    .command('check')
-    .description('Check a pool or replica directory, read-only, with nothing of the store itself')
-    .usage('DIR [--quick] [--digest] [--live] [-o json], or: compare DIR DIR')
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .argument('[args...]')
-    .action(
-      run<[string[]]>((_options, argv) =>
-        runStoreCheck({
-          argv,
-          disk: context.host.disk,
-          cwd: context.cwd,
-          onLine: (text) => context.out(text),
-        }),
-      ),
-    );
-}
-
-async function runTour(context: CliContext, args: readonly string[]): Promise<number> {
-  const command = await context.findTour();
-  if (command !== undefined) return command(context, args);
-  throw new HoldfastError('unsupported', 'Command is not part of this build', {
-    details: { command: 'tour', remedy: 'Use a complete checkout' },
-  });
 }

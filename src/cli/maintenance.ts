@@ -12,7 +12,9 @@ import type { ClusterOption } from './cluster-client.ts';
 import { withCluster } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { EXIT_NOT_WELL, EXIT_OK } from './exit-codes.ts';
-import { findName, printReport } from './read-objects.ts';
+import { parseSeconds } from './parse-seconds.ts';
+import { printReport } from './print-objects.ts';
+import { findName } from './read-objects.ts';
 
 export interface MaintenanceOptions extends ClusterOption {
   readonly output?: string | undefined;
@@ -75,7 +77,14 @@ function formatForecast(forecast: Forecast): string[] {
   ];
 }
 
-function formatStep({ volume, claim, what, bytesMoved, seconds, risk }: ForecastStep): string {
+export function formatStep({
+  volume,
+  claim,
+  what,
+  bytesMoved,
+  seconds,
+  risk,
+}: ForecastStep): string {
   const name = claim === '' ? volume : `${claim} (${volume})`;
   const time = seconds === null ? '' : `, about ${formatDuration(Math.max(seconds, 1) * 1_000)}`;
   const moved = bytesMoved === 0 ? '' : `; ${formatBytes(bytesMoved)} are copied${time}`;
@@ -124,7 +133,7 @@ export async function runDrain(
   options: MaintenanceOptions,
 ): Promise<number> {
   const kind = parsePlace(kindText);
-  const timeoutMs = parseTimeout(options.timeout) * 1_000;
+  const timeoutMs = parseSeconds('--timeout', options.timeout, DRAIN_TIMEOUT_S);
   return withCluster(context, options, async (cluster) => {
     await cluster.api.patch(kind, { name }, { spec: { unschedulable: true, drain: true } });
     if (options.wait === false) {
@@ -175,14 +184,6 @@ function leftOf({ steps, blockers, subject }: Forecast): string[] {
     return `  ${formatStep({ ...step, bytesMoved: 0 })}; ${eta}`;
   });
   return [`${subject} is not empty yet:`, ...left, ...blockers.map((blocker) => `  ${blocker}`)];
-}
-
-function parseTimeout(text: string | undefined): number {
-  if (text === undefined) return DRAIN_TIMEOUT_S;
-  if (/^\d{1,6}$/.test(text)) return Number(text);
-  throw new HoldfastError('invalid-argument', 'Time is no number of seconds', {
-    details: { field: '--timeout', value: text, remedy: 'Use seconds, such as 600' },
-  });
 }
 
 // --- status --------------------------------------------------------------------------------------

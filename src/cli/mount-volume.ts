@@ -10,8 +10,8 @@ import type { ClusterClient, ClusterOption } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { EXIT_OK } from './exit-codes.ts';
 import { findVolume, volumeOfClaim } from './find-volume.ts';
-import { parseSeconds } from './change-objects.ts';
 import { attach, nbdUrl, readinessOf, waitForReady, waitForServing } from './serve-volume.ts';
+import { parseSeconds } from './parse-seconds.ts';
 import { waitFor } from './wait-for.ts';
 
 export interface MountOptions extends ClusterOption {

@@ -1,6 +1,12 @@
 /** What `get` shows of each kind. Wide columns come after the plain ones. */
 import type { AnyObject, Condition, KindName } from '#api/kinds/mod.ts';
-import { findCondition, formatBytes, formatQuantity, parseTime } from '#api/kinds/mod.ts';
+import {
+  findCondition,
+  formatAge,
+  formatBytes,
+  formatQuantity,
+  parseTime,
+} from '#api/kinds/mod.ts';
 
 export interface Column {
   readonly head: string;
@@ -25,8 +31,13 @@ function column<Kind extends KindName>(
 const NAME: Column = { head: 'NAME', cell: (object) => object.metadata.name };
 const AGE: Column = {
   head: 'AGE',
-  cell: (object, nowMs) => formatAge(nowMs - parseTime(object.metadata.creationTimestamp ?? '')),
+  cell: ageOf,
 };
+
+function ageOf({ metadata }: AnyObject, nowMs: number): string {
+  const ageMs = nowMs - parseTime(metadata.creationTimestamp ?? '');
+  return Number.isNaN(ageMs) ? '' : formatAge(ageMs);
+}
 
 type WithConditions = {
   readonly status?: { readonly conditions?: readonly Condition[] | undefined } | undefined;
@@ -225,11 +236,7 @@ export const COLUMNS: Readonly<Record<KindName, readonly Column[]>> = {
   ],
   Namespace: [NAME, column('Namespace', 'STATUS', (entry) => entry.status?.phase), AGE],
   Event: [
-    {
-      head: 'AGE',
-      cell: (object, nowMs) =>
-        formatAge(nowMs - parseTime(object.metadata.creationTimestamp ?? '')),
-    },
+    AGE,
     column('Event', 'TYPE', (event) => event.type),
     column('Event', 'REASON', (event) => event.reason),
     column(
@@ -240,15 +247,3 @@ export const COLUMNS: Readonly<Record<KindName, readonly Column[]>> = {
     column('Event', 'NOTE', (event) => event.note),
   ],
 };
-
-/** `5s`, `3m10s`, `2h`, `4d`: kubectl's habit. */
-export function formatAge(ms: number): string {
-  if (Number.isNaN(ms)) return '';
-  const seconds = Math.max(0, Math.floor(ms / 1000));
-  if (seconds < 120) return `${seconds}s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 10) return `${minutes}m${seconds % 60}s`;
-  if (minutes < 180) return `${minutes}m`;
-  const hours = Math.floor(minutes / 60);
-  return hours < 48 ? `${hours}h` : `${Math.floor(hours / 24)}d`;
-}

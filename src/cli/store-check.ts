@@ -6,7 +6,6 @@
 import { type ErrorCode, HoldfastError } from '#api/mod.ts';
 import type { Disk } from '#host/mod.ts';
 import { resolve } from 'node:path/posix';
-import { parseArgs } from 'node:util';
 import type { Finding } from './store-check/findings.ts';
 import { formatComparison, formatReport } from './store-check/report-text.ts';
 import {
@@ -19,8 +18,12 @@ import {
 const USAGE = 'DIR [--quick] [--digest] [--live] [-o json], or: compare DIR DIR [--live] [-o json]';
 
 export interface StoreCheckArgs {
-  /** What stands behind `store check`. */
-  readonly argv: readonly string[];
+  /** A directory, or `compare` and two of them. */
+  readonly words: readonly string[];
+  readonly quick?: boolean;
+  readonly digest?: boolean;
+  readonly live?: boolean;
+  readonly output?: string;
   readonly disk: Disk;
   readonly cwd: string;
   readonly onLine: (text: string) => void;
@@ -34,20 +37,21 @@ export interface StoreCheckArgs {
  */
 export async function runStoreCheck(args: StoreCheckArgs): Promise<number> {
   const { disk, onLine } = args;
-  const { words, json, quick, digest, live } = parse(args.argv);
+  const { words, quick = false, digest = false, live = false } = args;
+  const json = args.output === 'json';
   const print = (report: StoreReport | ComparisonReport, lines: string[]): void => {
     if (json) onLine(JSON.stringify(report, null, 2));
     else for (const line of lines) onLine(line);
   };
   const [first, second, third] = words;
   if (first === 'compare' && second !== undefined && third !== undefined && words.length === 3) {
-    if (quick || digest) throw usage(args.argv);
+    if (quick || digest) throw usage(words);
     const paths = [resolve(args.cwd, second), resolve(args.cwd, third)] as const;
     const report = await compareReplicas({ disk, live }, ...paths);
     print(report, formatComparison(report));
     return report.equal && !isWrong([...report.leftFindings, ...report.rightFindings]) ? 0 : 8;
   }
-  if (first === undefined || words.length !== 1 || (quick && digest)) throw usage(args.argv);
+  if (first === undefined || words.length !== 1 || (quick && digest)) throw usage(words);
   const options = { disk, directory: resolve(args.cwd, first), quick, digest, live };
   const report = await checkStore(options);
   print(report, formatReport(report));
@@ -64,30 +68,8 @@ function isWrong(findings: readonly Finding[]): boolean {
   return findings.some((finding) => finding.severity !== 'note');
 }
 
-interface Parsed {
-  readonly words: readonly string[];
-  readonly json: boolean;
-  readonly quick: boolean;
-  readonly digest: boolean;
-  readonly live: boolean;
-}
-
-function parse(argv: readonly string[]): Parsed {
-  const flag = { type: 'boolean', default: false } as const;
-  const output = { type: 'string', short: 'o', default: 'text' } as const;
-  const options = { output, quick: flag, digest: flag, live: flag };
-  try {
-    const { values, positionals } = parseArgs({ args: [...argv], options, allowPositionals: true });
-    const { output: format, quick, digest, live } = values;
-    if (format !== 'json' && format !== 'text') throw usage(argv);
-    return { words: positionals, json: format === 'json', quick, digest, live };
-  } catch (error) {
-    throw HoldfastError.is(error) ? error : usage(argv);
-  }
-}
-
-function usage(argv: readonly string[]): HoldfastError {
+function usage(words: readonly string[]): HoldfastError {
   const code: ErrorCode = 'invalid-argument';
-  const details = { field: 'store check', value: argv.join(' '), remedy: `Usage: ${USAGE}` };
+  const details = { field: 'store check', value: words.join(' '), remedy: `Usage: ${USAGE}` };
   return new HoldfastError(code, 'Arguments do not fit', { details });
 }

@@ -8,16 +8,17 @@ import {
   formatTime,
   parseVolumeSize,
 } from '#api/kinds/mod.ts';
-import { HoldfastError } from '#api/mod.ts';
+import { HoldfastError, type TraceEvent } from '#api/mod.ts';
 import { keyOf } from '#control/kube/mod.ts';
 import { withCluster } from './cluster-client.ts';
 import type { ClusterClient, ClusterOption } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
-import { parseSeconds } from './change-objects.ts';
 import { EXIT_NOT_WELL, EXIT_OK } from './exit-codes.ts';
 import { findVolume, parseClaimName } from './find-volume.ts';
 import { mountsOf } from './mount-volume.ts';
+import { printReport } from './print-objects.ts';
 import { attach, nbdUrl, waitForReady, waitForServing } from './serve-volume.ts';
+import { parseSeconds } from './parse-seconds.ts';
 import { formatEta, waitFor } from './wait-for.ts';
 
 export interface VolumeOptions extends ClusterOption {
@@ -328,18 +329,17 @@ export async function runTrace(
     context.err(`waiting for the next write, at most ${timeoutMs / 1000} s`);
     const params = { volume: volume.metadata.name, timeoutMs };
     const { events } = await cluster.call('volume.trace', params, timeoutMs + 10_000);
-    if (options.output === 'json') {
-      context.out(JSON.stringify({ events }, null, 2));
-      return EXIT_OK;
-    }
-    const firstMs = events[0]?.atMs ?? 0;
-    for (const { atMs, place, step, fields } of events) {
-      const facts = Object.entries(fields).map(([name, value]) => `${name}=${value}`);
-      context.out(
-        `${(atMs - firstMs).toFixed(3).padStart(9)} ms  ${place.padEnd(20)}  ${step}  ${facts.join(' ')}`.trimEnd(),
-      );
-    }
+    printReport(context, options.output, { events }, () => formatTrace(events));
     return EXIT_OK;
+  });
+}
+
+function formatTrace(events: readonly TraceEvent[]): string[] {
+  const firstMs = events[0]?.atMs ?? 0;
+  return events.map(({ atMs, place, step, fields }) => {
+    const time = (atMs - firstMs).toFixed(3).padStart(9);
+    const facts = Object.entries(fields).map(([name, value]) => `${name}=${value}`);
+    return `${time} ms  ${place.padEnd(20)}  ${step}  ${facts.join(' ')}`.trimEnd();
   });
 }
 

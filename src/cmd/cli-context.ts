@@ -4,6 +4,7 @@ import type { CliContext, ExtraCommand } from '#cli/mod.ts';
 import { colorsFor, runCli } from '#cli/mod.ts';
 import { createNodeHost } from '#host/node/mod.ts';
 import { existsSync } from 'node:fs';
+import { createInterface } from 'node:readline/promises';
 import { createApiClient } from './api-client.ts';
 import { runDown } from './down.ts';
 import { createMachine } from './machine.ts';
@@ -38,6 +39,7 @@ export function createContext(): CliContext {
     nodeVersion: process.version,
     userId: process.getuid?.() ?? -1,
     readInput,
+    ask: process.stdin.isTTY ? ask : undefined,
     connectApi: (socketPath) => createApiClient(host, socketPath, 'holdfast-cli'),
     up: (request) => runUp({ ...request, onLine: (text) => err(`up: ${text}`) }),
     down: (path) => runDown({ path, onLine: (text) => err(text) }),
@@ -58,6 +60,15 @@ async function readInput(bytesMax: number): Promise<string> {
     });
   }
   return Buffer.concat(chunks).toString('utf8');
+}
+
+async function ask(question: string): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await lines.question(question);
+  } finally {
+    lines.close();
+  }
 }
 
 /** Written by others; absent in some builds, so that it is looked for by name. */

@@ -44,6 +44,7 @@ export {
 export type { AnyObject, KindInfo, KindName, KindTable, ObjectOf } from './kind-table.ts';
 export { mergeMkfsOptions, readMkfsOptions } from './mkfs-options.ts';
 export type { MkfsOption } from './mkfs-options.ts';
+export { nearestName } from './nearest-name.ts';
 export type { Mount, MountSpec, MountStatus } from './mount.ts';
 export { LABEL_ZONE, OVER_PROVISIONING_PERCENT } from './node.ts';
 export type {
@@ -73,6 +74,7 @@ export type {
   VoteStatus,
 } from './volume.ts';
 export {
+  formatAge,
   formatBytes,
   formatDuration,
   formatQuantity,

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { mountSpec } from '../kinds/mount.ts';
 import { parseObject } from '../kinds/mod.ts';
-import { formatAge } from './cells.ts';
+import { formatAge } from '../units.ts';
 import {
   type JsonObject,
   type Resource,

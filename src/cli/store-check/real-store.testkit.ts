@@ -171,11 +171,18 @@ export interface Checked {
 
 export async function check(directory: string, ...options: string[]): Promise<Checked> {
   let text = '';
-  const argv = [directory, '-o', 'json', ...options];
+  const flags = Object.fromEntries(options.map((option) => [option.replace('--', ''), true]));
   const onLine = (line: string): void => {
     text += line;
   };
-  const code = await runStoreCheck({ argv, disk: host.disk, cwd: '/', onLine });
+  const code = await runStoreCheck({
+    words: [directory],
+    ...flags,
+    output: 'json',
+    disk: host.disk,
+    cwd: '/',
+    onLine,
+  });
   const report = JSON.parse(text) as StoreReport;
   const findings = [
     ...(report.pool?.findings ?? []),
@@ -190,10 +197,10 @@ export async function compare(
   right: string,
 ): Promise<{ readonly code: number; readonly report: ComparisonReport }> {
   let text = '';
-  const argv = ['compare', left, right, '-o', 'json'];
+  const words = ['compare', left, right];
   const onLine = (line: string): void => {
     text += line;
   };
-  const code = await runStoreCheck({ argv, disk: host.disk, cwd: '/', onLine });
+  const code = await runStoreCheck({ words, output: 'json', disk: host.disk, cwd: '/', onLine });
   return { code, report: JSON.parse(text) as ComparisonReport };
 }

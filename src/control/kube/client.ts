@@ -29,6 +29,11 @@ export interface WatchHandler<Kind extends KindName> {
   onGap(): void;
 }
 
+/** A JSON merge patch (RFC 7396), or the list of operations of a JSON patch (RFC 6902). */
+export type ObjectPatch =
+  | Readonly<Record<string, unknown>>
+  | readonly Readonly<Record<string, unknown>>[];
+
 export interface Watch {
   stop(): void;
 }
@@ -55,11 +60,11 @@ export interface KubeClient {
   update<Kind extends KindName>(kind: Kind, object: ObjectOf<Kind>): Promise<ObjectOf<Kind>>;
   /** Only the status is taken. */
   updateStatus<Kind extends KindName>(kind: Kind, object: ObjectOf<Kind>): Promise<ObjectOf<Kind>>;
-  /** JSON merge patch (RFC 7396) of everything but the status. */
+  /** Of everything but the status. */
   patch<Kind extends KindName>(
     kind: Kind,
     key: ObjectKey,
-    patch: Readonly<Record<string, unknown>>,
+    patch: ObjectPatch,
   ): Promise<ObjectOf<Kind>>;
   /** With finalizers it only gets a deletionTimestamp and goes when the last of them is removed. */
   delete(kind: KindName, key: ObjectKey): Promise<void>;

@@ -11,6 +11,7 @@ export type {
   ListOptions,
   ObjectKey,
   ObjectList,
+  ObjectPatch,
   Watch,
   WatchEventType,
   WatchHandler,

@@ -20,6 +20,7 @@ import type {
   ListOptions,
   ObjectKey,
   ObjectList,
+  ObjectPatch,
   Watch,
   WatchHandler,
 } from './client.ts';
@@ -124,9 +125,9 @@ export class RestClient implements KubeClient {
   async patch<Kind extends KindName>(
     kind: Kind,
     key: ObjectKey,
-    patch: Readonly<Record<string, unknown>>,
+    patch: ObjectPatch,
   ): Promise<ObjectOf<Kind>> {
-    const contentType = 'application/merge-patch+json';
+    const contentType = `application/${Array.isArray(patch) ? 'json' : 'merge'}-patch+json`;
     const path = pathOf(kind, key);
     return this.#object(kind, key, { method: 'PATCH', path, contentType, body: patch });
   }
