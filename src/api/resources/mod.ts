@@ -11,5 +11,5 @@ export type {
   ValidationRule,
 } from './resource.ts';
 export { findResource, RESOURCES } from './table.ts';
-export { isQuantity, QUANTITY_RULE } from './quantity.ts';
+export { isQuantity, parseQuantity, QUANTITY_RULE } from './quantity.ts';
 export * from './schema/mod.ts';

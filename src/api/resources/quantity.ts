@@ -5,8 +5,12 @@
 import { isMap } from './field-problems.ts';
 import type { JsonObject } from './resource.ts';
 
-const QUANTITY =
-  /^([+-]?)(\d+\.?\d*|\.\d+)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?\d{1,2})?$/;
+/** Kubernetes takes a missing number for 0. */
+const SYNTAX = /^([+-]?)([0-9]*)(?:\.([0-9]*))?([eEinumkKMGTP]*[-+]?[0-9]*)$/;
+/** No quantity needs more; longer ones would only cost time. */
+const CHARACTERS_MAX = 64;
+/** Past this all are beyond what an int64 of the largest unit holds. */
+const EXPONENT_MAX = 60;
 /** What Kubernetes says when a text is none. */
 export const QUANTITY_RULE =
   "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
@@ -15,29 +19,42 @@ const DECIMAL = ['n', 'u', 'm', '', 'k', 'M', 'G', 'T', 'P', 'E'];
 const BINARY = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi', 'Ei'];
 const NANO = 10n ** 9n;
 
-interface Quantity {
-  /** Billionths, rounded up as Kubernetes does. */
+export interface Quantity {
+  /** Billionths; what is finer is rounded up, away from zero, as Kubernetes does. */
   readonly nano: bigint;
   readonly form: 'decimal' | 'binary' | 'exponent';
 }
 
+/** Why it is none, as text, in the words of Kubernetes. */
+export function parseQuantity(text: string): Quantity | string {
+  const match = text === '' || text.length > CHARACTERS_MAX ? null : SYNTAX.exec(text);
+  if (match === null) return QUANTITY_RULE;
+  const [, sign = '', whole = '', fraction = '', suffix = ''] = match;
+  const scale = scaleOf(suffix);
+  if (scale === undefined) return "unable to parse quantity's suffix";
+  const numerator = BigInt(`0${whole}${fraction}`) * NANO * scale.factor;
+  const denominator = 10n ** BigInt(fraction.length) * scale.divisor;
+  const nano = (numerator + denominator - 1n) / denominator;
+  return { nano: sign === '-' ? -nano : nano, form: scale.form };
+}
+
+function scaleOf(
+  suffix: string,
+): { factor: bigint; divisor: bigint; form: Quantity['form'] } | undefined {
+  const binary = BINARY.indexOf(suffix);
+  if (binary > 0) return { factor: 1024n ** BigInt(binary), divisor: 1n, form: 'binary' };
+  const decimal = DECIMAL.indexOf(suffix);
+  if (decimal < 0 && !/^[eE][+-]?[0-9]+$/.test(suffix)) return undefined;
+  const power = decimal >= 0 ? 3 * (decimal - 3) : Number(suffix.slice(1));
+  const factor = 10n ** BigInt(Math.min(Math.abs(power), EXPONENT_MAX));
+  const form = decimal >= 0 ? 'decimal' : 'exponent';
+  return power < 0 ? { factor: 1n, divisor: factor, form } : { factor, divisor: 1n, form };
+}
+
 function readQuantity(value: unknown): Quantity | undefined {
   const text = typeof value === 'number' ? String(value) : value;
-  const match = typeof text === 'string' ? QUANTITY.exec(text) : null;
-  if (match === null) return undefined;
-  const [, sign = '', number = '', suffix = ''] = match;
-  const [whole = '', fraction = ''] = number.split('.');
-  let numerator = BigInt(`${whole}${fraction}`) * NANO;
-  let denominator = 10n ** BigInt(fraction.length);
-  const decimal = DECIMAL.indexOf(suffix);
-  const binary = BINARY.indexOf(suffix);
-  const power = decimal >= 0 ? 3 * (decimal - 3) : binary > 0 ? 0 : Number(suffix.slice(1));
-  if (power >= 0) numerator *= 10n ** BigInt(power);
-  else denominator *= 10n ** BigInt(-power);
-  if (binary > 0) numerator *= 1024n ** BigInt(binary);
-  const nano = (numerator + denominator - 1n) / denominator;
-  const form = binary > 0 ? 'binary' : decimal >= 0 ? 'decimal' : 'exponent';
-  return { nano: sign === '-' ? -nano : nano, form };
+  const quantity = typeof text === 'string' ? parseQuantity(text) : '';
+  return typeof quantity === 'string' ? undefined : quantity;
 }
 
 export function isQuantity(value: unknown): boolean {
