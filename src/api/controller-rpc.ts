@@ -6,6 +6,7 @@ import type { ClusterHealth, Forecast, ForecastVerb } from './forecast.ts';
 import type { KindName } from './kinds/mod.ts';
 import type { TraceEvent } from './nexus-status.ts';
 import type { ErrorDetails } from './errors.ts';
+import type { ClusterSpace } from './space-ledger.ts';
 
 interface Call<Params, Result> {
   readonly params: Params;
@@ -81,6 +82,8 @@ export interface ControllerMethods {
     Forecast
   >;
   'cluster.health': Call<Record<string, never>, ClusterHealth>;
+  /** Who needs the bytes: of a volume or claim, of a pool; an empty name means all. */
+  'cluster.space': Call<ObjectName, ClusterSpace>;
   /** Detaches every volume and resolves when none is attached; the specs stay as they are. */
   'cluster.quiesce': Call<{ readonly timeoutMs: number }, { readonly attached: readonly string[] }>;
   'volume.scrub': Call<

@@ -6,6 +6,7 @@
 import type { NodeId, PoolId, ReplicaId, SnapshotId, VolumeId, ClusterId } from './ids.ts';
 import type { MembershipRecord, VoterState } from './membership.ts';
 import type { NexusStatus, TraceEvent } from './nexus-status.ts';
+import type { PoolSpace } from './space-ledger.ts';
 import type { ReplicaIdentity, ReplicaState, ReplicaUsage, ScrubReport } from './replica-values.ts';
 
 /** `unix:/path` or `tcp:host:port`. An address is never an identity. */
@@ -102,6 +103,8 @@ export interface EngineMethods {
     { readonly pool: PoolId; readonly directory: string; readonly create: boolean },
     PoolReport
   >;
+  /** Who needs its bytes: every file is looked at, and every map where there are snapshots. */
+  'pool.space': Call<{ readonly pool: PoolId }, PoolSpace>;
   'replica.create': Call<
     {
       readonly pool: PoolId;
@@ -162,6 +165,13 @@ export interface EngineMethods {
   'engine.stop': Call<Record<string, never>, Record<string, never>>;
 }
 
+/** How full a filesystem is that is mounted. */
+export interface MountSpace {
+  readonly volume: VolumeId;
+  readonly totalBytes: number;
+  readonly usedBytes: number;
+}
+
 export interface MountReport {
   readonly volume: VolumeId;
   readonly path: string;
@@ -185,6 +195,8 @@ export interface NodeMethods {
       readonly missing: readonly string[];
     }
   >;
+  /** Of those that answer within a second. */
+  'node.space': Call<Record<string, never>, { readonly mounts: readonly MountSpace[] }>;
   /** Unmounts everything that CSI mounted here; nothing is mounted until the process ends. */
   'node.quiesce': Call<
     Record<string, never>,

@@ -3,6 +3,7 @@ export * from './errors.ts';
 export * from './ids.ts';
 export * from './membership.ts';
 export * from './replica-values.ts';
+export * from './space-ledger.ts';
 export * from './nexus-status.ts';
 export * from './engine-rpc.ts';
 export * from './controller-rpc.ts';

@@ -10,6 +10,7 @@ import { runDescribe } from './describe-object.ts';
 import { runGet } from './get-objects.ts';
 import { PATCH_TYPES, runPatch } from './patch-object.ts';
 import { runExplain, runWhere } from './read-objects.ts';
+import { runSpace } from './space.ts';
 import { runWait } from './wait-for-state.ts';
 
 const output = (forms: readonly string[]): Option =>
@@ -61,6 +62,15 @@ function addReports(program: CliCommand, context: CliContext, run: Run): void {
     .action(
       run<[string, string | undefined]>((options, kind, name) =>
         runExplain(context, kind, name, options),
+      ),
+    );
+  program
+    .command('space [kind] [name]')
+    .description('Who needs the bytes: live, snapshots, clones, trimmable; when a pool is full')
+    .addOption(output(REPORT_FORMS))
+    .action(
+      run<[string | undefined, string | undefined]>((options, kind, name) =>
+        runSpace(context, kind, name, options),
       ),
     );
   program

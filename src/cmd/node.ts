@@ -61,6 +61,7 @@ export async function runNode(args: readonly string[]): Promise<void> {
       mounts: mounts.list(),
       missing: await fuseMounts.missing(),
     }),
+    'node.space': async () => ({ mounts: await mounts.space(host.clock) }),
     'node.quiesce': async () => ({ busy: await loop.quiesce() }),
   };
   await engine.start();

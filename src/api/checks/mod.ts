@@ -101,6 +101,7 @@ export const ENGINE_CHECKS: Checks<EngineMethods> = {
   'engine.describe': nothing,
   'engine.ping': nothing,
   'pool.ensure': shape({ pool, directory: path, create: flag }),
+  'pool.space': shape({ pool }),
   'replica.create': shape({
     pool,
     identity,
@@ -127,6 +128,7 @@ export const ENGINE_CHECKS: Checks<EngineMethods> = {
 
 export const NODE_CHECKS: Checks<NodeMethods> = {
   'node.describe': nothing,
+  'node.space': nothing,
   'node.quiesce': nothing,
 };
 
@@ -153,6 +155,7 @@ export const CONTROLLER_CHECKS: Checks<ControllerMethods> = {
     size: optional(text(40)),
   }),
   'cluster.health': nothing,
+  'cluster.space': shape({ kind, name, namespace }),
   'cluster.quiesce': shape({ timeoutMs: count }),
   'volume.scrub': shape({ volume: text(63) }),
   'volume.rebuild': shape({ volume: text(63), replica: text(63), full: flag }),

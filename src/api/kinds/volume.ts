@@ -211,6 +211,10 @@ const vote = z
 export const volumeStatus = z.strictObject({
   ...commonStatus,
   sizeBytes: z.int().optional().describe('Size that is served.'),
+  dataBytes: z
+    .int()
+    .optional()
+    .describe('Space that the data takes on all replicas, snapshots included.'),
   members: z.array(memberStatus).optional().describe('The replicas, as the nexus sees them.'),
   attachment: attachmentStatus.nullable().optional(),
   vote: vote.optional(),

@@ -11,8 +11,9 @@
  */
 import type { MkfsOption } from '#api/kinds/mod.ts';
 import { mergeMkfsOptions } from '#api/kinds/mod.ts';
-import { HoldfastError, type MountReport, type VolumeId } from '#api/mod.ts';
+import { HoldfastError, type MountReport, type MountSpace, type VolumeId } from '#api/mod.ts';
 import {
+  type Clock,
   type Disk,
   type Exec,
   type ExecResult,
@@ -24,6 +25,7 @@ import { readMounts } from './mount-table.ts';
 import { ext4Bytes, probeFilesystem, superblockAreas } from './superblocks.ts';
 
 const MKFS_TIMEOUT_MS = 120_000;
+const SPACE_MS_MAX = 1_000;
 const MOUNT_TIMEOUT_MS = 60_000;
 /** A last group smaller than its own tables is left out by mkfs.ext4 and resize2fs alike. */
 const EXT4_LAST_GROUP_BYTES = 4 * 1024 * 1024;
@@ -76,6 +78,26 @@ export class VolumeMounts {
 
   list(): MountReport[] {
     return [...this.#mounts.values()];
+  }
+
+  /** How full each filesystem is; one that does not answer soon is left out. */
+  async space(clock: Clock): Promise<MountSpace[]> {
+    const asking = this.list().map(async ({ volume, path }): Promise<MountSpace[]> => {
+      const { promise: late, resolve } = Promise.withResolvers<null>();
+      const timer = clock.after(SPACE_MS_MAX, () => resolve(null));
+      try {
+        const space = await Promise.race([this.#disk.space(path), late]);
+        if (space === null) return [];
+        const { totalBytes, usedBytes } = space;
+        return [{ volume, totalBytes, usedBytes }];
+      } catch (error) {
+        if (HoldfastError.is(error)) return [];
+        throw error;
+      } finally {
+        timer.cancel();
+      }
+    });
+    return (await Promise.all(asking)).flat();
   }
 
   async mount(params: MountParams): Promise<MountReport> {

@@ -15,6 +15,7 @@ import { observeFacts } from './forecast/observe.ts';
 import { explain } from './graph/explain.ts';
 import { findWhere } from './graph/where.ts';
 import type { Operator } from './operator.ts';
+import { answerSpace } from './space/answer.ts';
 
 export interface ControllerInfo {
   readonly cluster: string;
@@ -45,6 +46,7 @@ export function createControllerHandlers(
     'cluster.explain': async (name) => explain(context, { ...name, kind: kindOf(name) }),
     'cluster.plan': async (asked) => answerPlan(context, { ...asked, kind: kindOf(asked) }),
     'cluster.health': async () => clusterHealth(await observeFacts(context)),
+    'cluster.space': async (asked) => answerSpace(context, { ...asked, kind: kindOf(asked) }),
     'cluster.quiesce': async ({ timeoutMs }) => ({ attached: await operator.quiesce(timeoutMs) }),
     'volume.scrub': async ({ volume }) => {
       const engine = await servingEngine(operator, volume);

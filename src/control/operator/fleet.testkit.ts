@@ -14,6 +14,7 @@ import type {
   NodeId,
   PoolId,
   PoolReport,
+  PoolSpace,
   ReplicaReport,
   VolumeId,
 } from '#api/mod.ts';
@@ -123,6 +124,10 @@ export class FakeNode {
         if (!this.pools.has(pool)) this.pools.set(pool, { directory, replicas: new Map() });
         return this.#poolReport(pool);
       }
+      case 'pool.space':
+        return this.#poolSpace(params['pool'] as string);
+      case 'node.space':
+        return { mounts: [] };
       case 'replica.create':
         return this.#createReplica(params);
       case 'replica.delete':
@@ -250,6 +255,33 @@ export class FakeNode {
     return report;
   }
 
+  /** One layer each, as large as the replica says. */
+  #poolSpace(name: string): PoolSpace {
+    const { totalBytes, freeBytes, replicas } = this.#poolReport(name);
+    const usages = replicas.map(({ usage }) => usage ?? NOTHING_USED);
+    return {
+      pool: name as PoolId,
+      totalBytes,
+      freeBytes,
+      usedBytes: totalBytes - freeBytes,
+      replicas: replicas.map(({ identity, sizeBytes }, index) => {
+        const { replica, volume, claim } = identity;
+        return { replica, volume, claim, sizeBytes, metadataBytes: usages[index]!.metadataBytes };
+      }),
+      layers: replicas.map(({ identity: { replica, volume } }, index) => ({
+        layer: `layer-of-${replica}`,
+        volume,
+        dataBytes: usages[index]!.headBytes,
+        mapBytes: 0,
+        holders: [{ replica, volume, isHead: true, snapshot: null }],
+      })),
+      poolBytes: 4096,
+      leftoverBytes: 0,
+      strangeBytes: 0,
+      uses: [],
+    };
+  }
+
   #poolReport(name: string): PoolReport {
     const pool = this.pools.get(name);
     return {
@@ -290,6 +322,8 @@ export class FakeNode {
     return { ...entry, status: { ...entry.status, phase, members, record } };
   }
 }
+
+const NOTHING_USED = { headBytes: 0, snapshotBytes: 0, metadataBytes: 0 };
 
 const RECORD = {
   epoch: 1,

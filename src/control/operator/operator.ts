@@ -19,6 +19,7 @@ import { MOVING_REASONS } from './reconcile.ts';
 import type { OperatorContext } from './reconcile.ts';
 import { reconcileReplica } from './replica/apply.ts';
 import { reconcileSnapshot } from './snapshot/apply.ts';
+import { PoolGrowth } from './space/pool-growth.ts';
 import { reconcileVolume } from './volume/apply.ts';
 
 export interface OperatorOptions {
@@ -70,6 +71,7 @@ export class Operator {
       rng,
       log,
       cluster,
+      growth: new PoolGrowth(),
       observer: new ClusterObserver({
         clock,
         cluster,
@@ -296,6 +298,10 @@ export class Operator {
 
   /** Nodes are asked every few seconds; everything else is looked at when an answer is new. */
   #onView(view: NodeView): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const { pool, totalBytes, freeBytes, error } of view.engine?.pools ?? []) {
+      if (error === '') this.context.growth.note(pool, totalBytes - freeBytes, nowMs);
+    }
     const digest = digestView(view);
     if (this.#digests.get(view.node) === digest) return;
     const isFirst = !this.#digests.has(view.node);

@@ -11,6 +11,7 @@ import type { ClusterId } from '#api/mod.ts';
 import type { ReconcileContext } from '#control/kube/mod.ts';
 import type { Log, Rng } from '#host/mod.ts';
 import type { ClusterObserver } from './cluster-observer.ts';
+import type { PoolGrowth } from './space/pool-growth.ts';
 
 export {
   carryOut,
@@ -27,6 +28,8 @@ export interface OperatorContext extends ReconcileContext {
   readonly rng: Rng;
   readonly log: Log;
   readonly cluster: ClusterId;
+  /** How pools fill. */
+  readonly growth: PoolGrowth;
   /** True while the cluster is being stopped: every volume is to be detached. */
   readonly isQuiesced: () => boolean;
   /** As the watches last told: for what is looked at often, and looked at again after a change. */

@@ -16,9 +16,12 @@ import {
   type Handlers,
   HoldfastError,
   type Incarnation,
+  type LayerUse,
   type MembershipRecord,
   type NodeId,
   type ParamsOf,
+  type PoolId,
+  type PoolSpace,
   parseId,
   type ReplicaId,
   type ReplicaReport,
@@ -102,6 +105,7 @@ export class Engine {
         throw new HoldfastError('not-found', 'No such pool on this node', { details: { pool } });
       return report;
     },
+    'pool.space': ({ pool }) => this.#poolSpace(parseId('pool', pool)),
     'replica.create': (params) => this.#createReplica(params),
     'replica.delete': async ({ replica }) => {
       await this.#deleteReplica(parseId('replica', replica));
@@ -210,6 +214,31 @@ export class Engine {
     const runner = this.#runnerOf(replica);
     if (runner) return runner.call('volume.replica', {});
     return this.#replicas.find(replica) ? this.#replicas.report(replica) : null;
+  }
+
+  async #poolSpace(pool: PoolId): Promise<PoolSpace> {
+    const store = this.#pools.get(pool);
+    const { totalBytes, freeBytes, usedBytes } = await this.#options.host.disk.space(
+      store.directory,
+    );
+    const files = await store.files();
+    const uses: PoolSpace['uses'][number][] = [];
+    for (const { replica } of files.replicas) {
+      const layers = await this.#layerUses(replica);
+      if (layers.length > 0) uses.push({ replica, layers });
+    }
+    return { pool, totalBytes, freeBytes, usedBytes, ...files, uses };
+  }
+
+  /** Nothing of what is in trouble: its files are counted all the same. */
+  async #layerUses(replica: ReplicaId): Promise<readonly LayerUse[]> {
+    try {
+      const runner = this.#runnerOf(replica);
+      return await (runner?.call('volume.layerUses', {}) ?? this.#replicas.layerUses(replica));
+    } catch (error) {
+      if (HoldfastError.is(error)) return [];
+      throw error;
+    }
   }
 
   async #createReplica(params: ParamsOf<EngineMethods, 'replica.create'>): Promise<ReplicaReport> {

@@ -4,7 +4,13 @@
  * of its own for its local replica, so that nexus and local replica share a thread.
  */
 import type { Address, Host } from '#host/mod.ts';
-import { HoldfastError, type AddressText, type ReplicaId, type ReplicaReport } from '#api/mod.ts';
+import {
+  HoldfastError,
+  type AddressText,
+  type LayerUse,
+  type ReplicaId,
+  type ReplicaReport,
+} from '#api/mod.ts';
 import { PeerServer, Replica } from '#data/replica/mod.ts';
 import type { ReplicaStore } from '#data/store/mod.ts';
 import { formatAddress } from '#rpc/mod.ts';
@@ -73,6 +79,13 @@ export class ReplicaHost {
       error: state.failed?.message ?? '',
       errorCode: state.failed?.code ?? '',
     };
+  }
+
+  /** Empty for one that is not here or failed: nobody knows then. */
+  async layerUses(replica: ReplicaId | undefined): Promise<readonly LayerUse[]> {
+    const hosted = replica === undefined ? undefined : this.#hosted.get(replica);
+    if (!hosted || hosted.store.state().failed) return [];
+    return hosted.store.layerUses();
   }
 
   async close(): Promise<void> {

@@ -3,6 +3,7 @@ import type {
   AttachmentReport,
   EngineMethods,
   Handlers,
+  LayerUse,
   ParamsOf,
   ReplicaPlace,
   ReplicaReport,
@@ -25,6 +26,8 @@ export type VolumeMethods = Pick<
   'volume.start': Call<{ readonly resume: boolean }, None>;
   'volume.report': Call<None, AttachmentReport>;
   'volume.replica': Call<None, ReplicaReport | null>;
+  /** Of its local replica. */
+  'volume.layerUses': Call<None, readonly LayerUse[]>;
   /** Its pool came back; nothing when the local replica is open already. */
   'volume.openReplica': Call<{ readonly directory: string }, None>;
   'volume.replicas': Call<{ readonly replicas: readonly ReplicaPlace[] }, None>;

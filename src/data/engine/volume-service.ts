@@ -116,6 +116,7 @@ export class VolumeService {
     },
     'volume.report': () => Promise.resolve(this.#report()),
     'volume.replica': () => this.#replicaReport(),
+    'volume.layerUses': () => this.#replicas.layerUses(this.#replicas.ids()[0]),
     'volume.openReplica': async ({ directory }) => {
       await this.#openLocal(directory);
       return {};

@@ -840,6 +840,11 @@ export class MemoryStore implements ReplicaStore {
     });
   }
 
+  /** Its layers are not files. */
+  layerUses(): Promise<never[]> {
+    return Promise.resolve([]);
+  }
+
   usage(): Promise<ReplicaUsage> {
     return this.#cold(() => {
       const sizes = this.#contents.layers.map((layer) => dataBytes(layer));

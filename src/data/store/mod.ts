@@ -22,7 +22,9 @@ import type {
   Generation,
   HoldfastError,
   LayerRef,
+  LayerUse,
   MembershipRecord,
+  PoolFiles,
   PoolId,
   ReplicaId,
   ReplicaIdentity,
@@ -118,6 +120,11 @@ export interface ReplicaStore {
   scrub(budgetBlocks: number): Promise<ScrubReport>;
   /** Bytes on disk: by the head, by each snapshot, by metadata. */
   usage(): Promise<ReplicaUsage>;
+  /**
+   * Who needs the blocks of each layer; empty for one layer, which is the head's alone. Reads every
+   * map: for people who ask, not for reports.
+   */
+  layerUses(): Promise<LayerUse[]>;
   /** Kinds of the range as the head sees it: data, zero (allocated zero) or hole; without gaps. */
   extents(offsetBytes: number, lengthBytes: number): Promise<BlockExtent[]>;
 
@@ -155,6 +162,8 @@ export interface StorePool {
   /** Every replica on the disk, also those that do not open. */
   listReplicas(): Promise<ReplicaSummary[]>;
   capacity(): Promise<{ readonly totalBytes: number; readonly freeBytes: number }>;
+  /** Every file below the directory by what it is for, of open and closed replicas alike. */
+  files(): Promise<PoolFiles>;
   close(): Promise<void>;
 }
 

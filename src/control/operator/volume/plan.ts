@@ -75,8 +75,14 @@ export function planVolume(seen: VolumeObservation): VolumePlan {
       { type: 'Ready', status: 'True', reason: 'ReplicasMade', message: 'Can be attached' },
       change.condition,
     ],
+    status: { dataBytes: dataBytesOf(seen) },
     requeueAfterMs: change.requeueAfterMs,
   };
+}
+
+/** In the steps of the replicas: what is idle does not change. */
+function dataBytesOf({ replicas }: VolumeObservation): number {
+  return replicas.reduce((sum, { status }) => sum + (status?.dataBytes ?? 0), 0);
 }
 
 function isAnotherClaim(

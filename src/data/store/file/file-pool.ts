@@ -8,6 +8,7 @@ import {
   HoldfastError,
   isId,
   parseId,
+  type PoolFiles,
   type PoolId,
   type ReplicaId,
   type ReplicaIdentity,
@@ -22,6 +23,7 @@ import { LayerReferences } from './layer-references.ts';
 import { readMetadata, removeQuietly, writeMetadata } from './metadata-file.ts';
 import { decodePoolHeader, encodePoolHeader, type PoolHeader } from './metadata.ts';
 import { PageCache } from './page-cache.ts';
+import { readPoolFiles } from './pool-files.ts';
 import { probeDirectory } from './pool-probe.ts';
 import {
   foreign,
@@ -313,6 +315,10 @@ export class FilePool implements StorePool {
   async capacity(): Promise<{ readonly totalBytes: number; readonly freeBytes: number }> {
     const { totalBytes, freeBytes } = await this.#host.disk.space(this.directory);
     return { totalBytes, freeBytes };
+  }
+
+  files(): Promise<PoolFiles> {
+    return readPoolFiles(this.#host.disk, this.directory);
   }
 
   async close(): Promise<void> {

@@ -12,6 +12,7 @@ import {
   HoldfastError,
   compareGenerations,
   type LayerRef,
+  type LayerUse,
   type MembershipRecord,
   type OpenCondition,
   type ReplicaState,
@@ -40,6 +41,7 @@ import {
 } from './inspection.ts';
 import { type Layer, mapPages } from './layer.ts';
 import type { LayerReferences } from './layer-references.ts';
+import { layerUses } from './layer-uses.ts';
 import { Merges } from './merges.ts';
 import type { LayerState } from './metadata.ts';
 import type { PageCache } from './page-cache.ts';
@@ -387,6 +389,12 @@ export class FileReplica implements ReplicaStore {
   async usage(): Promise<ReplicaUsage> {
     this.#checkOpen();
     return this.#dataPath.guard(async () => usageOf(this.#files));
+  }
+
+  async layerUses(): Promise<LayerUse[]> {
+    this.#checkServing();
+    const { clock } = this.#options.host;
+    return this.#dataPath.guard(async () => layerUses(this.#stack.layers, clock));
   }
 
   async extents(offsetBytes: number, lengthBytes: number): Promise<BlockExtent[]> {
