@@ -34,15 +34,18 @@ interface Entry {
 /** What lies in a pool, as it was at a time. */
 interface Look {
   readonly atMs: number;
+  readonly spaceAtMs: number;
   readonly space: SpaceReport;
   readonly summaries: readonly ReplicaSummary[];
 }
 
 /**
  * Reports are asked for every few seconds, and a look opens every replica's header. What is open
- * says itself how it is; only space, and replicas that are not open, are as old as this.
+ * says itself how it is; only replicas that are not open are as old as this.
  */
 const LOOK_MS_MAX = 60_000;
+/** A disk fills faster, and costs one call to ask. */
+const SPACE_MS_MAX = 5_000;
 
 export class PoolRegistry {
   readonly #host: Host;
@@ -176,13 +179,16 @@ export class PoolRegistry {
 
   async #lookInto(entry: Entry, store: StorePool): Promise<Look> {
     const atMs = this.#host.clock.monotonicMs();
-    if (entry.look !== null && atMs - entry.look.atMs < LOOK_MS_MAX) return entry.look;
+    const { look: before } = entry;
+    if (before !== null && atMs - before.spaceAtMs < SPACE_MS_MAX) return before;
     const changes = this.#changes;
+    const isFresh = before !== null && atMs - before.atMs < LOOK_MS_MAX;
     const [space, summaries] = await Promise.all([
       this.#host.disk.space(entry.directory),
-      store.listReplicas(),
+      isFresh ? before.summaries : store.listReplicas(),
     ]);
-    const look = { atMs, space, summaries };
+    await store.keepReserve(space);
+    const look = { atMs: isFresh ? before.atMs : atMs, spaceAtMs: atMs, space, summaries };
     if (changes === this.#changes) entry.look = look;
     return look;
   }

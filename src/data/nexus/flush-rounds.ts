@@ -131,11 +131,11 @@ export class FlushRounds {
   #failed(slot: MemberSlot, session: MemberSession, error: HoldfastError): void {
     const { roster, onMemberError } = this.#options;
     const others = roster.readable & ~slot.bit;
-    if (others === 0 && (roster.readable & slot.bit) !== 0 && error.code === 'io-error') {
-      // The last copy could not sync: the client has to know. The replica is failed from now on
-      // (W3).
-      this.#end(error);
-    }
+    const isLast = others === 0 && (roster.readable & slot.bit) !== 0;
+    // The last copy could not sync: the client has to know. After an I/O error the replica is
+    // failed (W3); without space it lost nothing, and syncs again when there is some (W17).
+    if (isLast && (error.code === 'io-error' || error.code === 'no-space')) this.#end(error);
+    if (isLast && error.code === 'no-space') return;
     onMemberError(slot, session, error);
   }
 

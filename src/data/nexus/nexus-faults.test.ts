@@ -156,6 +156,23 @@ describe('Nexus and errors of members', () => {
     });
   });
 
+  test('Nexus fails a flush that no member has space for, and stays open', async () => {
+    const rig = new Rig({ policy: QUICK });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      await writeDevice(nexus, 0, filled(1));
+      const { epoch } = nexus;
+      for (const name of rig.names) rig.cluster.store(name).failNext('flush', 'no-space');
+      await failsWith('no-space', flushDevice(nexus));
+      assert.equal(nexus.status().phase, 'serving');
+      await flushDevice(nexus);
+      await rig.until('all are back', () => phases(nexus) === 'in-sync in-sync in-sync');
+      assert.equal(nexus.epoch, epoch, 'it was not opened again');
+      await nexus.close();
+    });
+  });
+
   test('Nexus does not know the effect of a write that a lost member may have', async () => {
     let swallows = false;
     const rig: Rig = new Rig({

@@ -576,7 +576,10 @@ export class MemoryStore implements ReplicaStore {
     return new Promise((resolve, reject) => {
       this.#later('flush', () => {
         if (this.#failed !== null) return reject(this.#failedError());
-        if (this.#takeFailure('flush') !== null) {
+        const code = this.#takeFailure('flush');
+        // Without space nothing is lost: the store goes on.
+        if (code === 'no-space') return reject(new HoldfastError(code, 'No space for the log'));
+        if (code !== null) {
           this.#failed = new HoldfastError('io-error', 'Sync failed');
           return reject(this.#failed);
         }

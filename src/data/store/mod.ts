@@ -36,6 +36,7 @@ import type {
   StampedSegment,
 } from '#api/mod.ts';
 import type { BlockExtent, ReplicaRequest } from '#data/block/mod.ts';
+import type { SpaceReport } from '#host/mod.ts';
 
 /** One stored copy, open. Cold methods may be called at any time; the store orders them itself. */
 export interface ReplicaStore {
@@ -162,6 +163,8 @@ export interface StorePool {
   /** Every replica on the disk, also those that do not open. */
   listReplicas(): Promise<ReplicaSummary[]>;
   capacity(): Promise<{ readonly totalBytes: number; readonly freeBytes: number }>;
+  /** Keeps room for metadata, where there is plenty: called now and then with how full it is. */
+  keepReserve(space: SpaceReport): Promise<void>;
   /** Every file below the directory by what it is for, of open and closed replicas alike. */
   files(): Promise<PoolFiles>;
   close(): Promise<void>;

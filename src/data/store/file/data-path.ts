@@ -15,7 +15,7 @@ import { HoldfastError } from '#api/mod.ts';
 import { BLOCK_BYTES, type ReplicaRequest } from '#data/block/mod.ts';
 import { crc32c, EMPTY_BYTES, isZero, Pool } from '#lib/mod.ts';
 import { KIND_ABSENT, KIND_DATA, KIND_ZERO, MAP_ENTRIES } from './format.ts';
-import { mismatch, notCurrent, refusalOf } from './data-refusals.ts';
+import { mismatch, notCurrent, poolIsFull, refusalOf } from './data-refusals.ts';
 import { findRun } from './find-run.ts';
 import type { FlushRounds } from './flush-rounds.ts';
 import type { Health } from './health.ts';
@@ -27,6 +27,7 @@ import type { Page } from './page-cache.ts';
 import type { PagedFile } from './paged-file.ts';
 import type { RecordLog } from './record-log.ts';
 import { ReplicaIo } from './replica-io.ts';
+import type { PoolRoom } from './pool-reserve.ts';
 import { raiseStamp, stampPageOf, type StampTable } from './stamp-table.ts';
 import { WritesInFlight } from './writes-in-flight.ts';
 
@@ -38,6 +39,7 @@ export interface DataPathParts {
   readonly rounds: FlushRounds;
   readonly health: Health;
   readonly segmentBlocks: number;
+  readonly room: PoolRoom;
 }
 
 const SPARE_IOS = 256;
@@ -274,6 +276,10 @@ export class DataPath {
       disk.verb = 'write';
       disk.data = request.data;
       this.#prepareWrite(io, request.data, layer);
+      if (this.#parts.room.isFull() && this.#needsRoom(io)) {
+        this.#chunkApplied(io, poolIsFull(request));
+        return;
+      }
     } else {
       disk.verb = request.verb === 'trim' ? 'trim' : 'zero';
       disk.data = EMPTY_BYTES;
@@ -320,6 +326,14 @@ export class DataPath {
     this.#chunkApplied(io, failure);
   }
 
+  /** Blocks that the layer has are written in place. */
+  #needsRoom(io: ReplicaIo): boolean {
+    for (let block = io.block; block < io.block + io.count; block++) {
+      if (kindIn(this.#mapPageFor(io, block), block) !== KIND_DATA) return true;
+    }
+    return false;
+  }
+
   #prepareWrite(io: ReplicaIo, data: Uint8Array, layer: Layer): void {
     const { checksum } = layer;
     const given = io.request!.blockCrcs ?? null;
@@ -351,7 +365,9 @@ export class DataPath {
       this.#applyChunk(io);
       this.#chunkApplied(io, null);
     } else {
-      void this.#resolveFailure(io).then(() => this.#chunkApplied(io, error));
+      void this.#resolveFailure(io)
+        .then(() => (error.code === 'no-space' ? this.#parts.room.ranOut() : undefined))
+        .then(() => this.#chunkApplied(io, error));
     }
   }
 
@@ -447,7 +463,8 @@ export class DataPath {
   advance(io: ReplicaIo, error: HoldfastError | null): void {
     if (error !== null) {
       // Marks that may or may not be durable (W3); without space nothing was marked.
-      if (error.code !== 'no-space') this.#parts.health.fail(error);
+      if (error.code === 'no-space') void this.#parts.room.ranOut();
+      else this.#parts.health.fail(error);
       this.#finish(io, error);
       return;
     }

@@ -27,6 +27,11 @@ export function notCurrent(request: ReplicaRequest): HoldfastError {
   });
 }
 
+/** Nothing of it was written: what room is left is kept for metadata. */
+export function poolIsFull(request: ReplicaRequest): HoldfastError {
+  return new HoldfastError('no-space', 'Pool is full', details(request));
+}
+
 export function mismatch(block: number): HoldfastError {
   return new HoldfastError('checksum-mismatch', 'Block does not match its checksum', {
     details: { offsetBytes: block * BLOCK_BYTES, block },

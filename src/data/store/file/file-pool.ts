@@ -14,16 +14,17 @@ import {
   type ReplicaIdentity,
   type VolumeId,
 } from '#api/mod.ts';
-import type { Disk, DiskLock, Host } from '#host/mod.ts';
+import type { Disk, DiskLock, Host, SpaceReport } from '#host/mod.ts';
 import { KeyedMutex } from '#lib/mod.ts';
 import { FileReplica } from './file-replica.ts';
 import { type FlushLimits, FlushRounds } from './flush-rounds.ts';
 import { IntentSet } from './intent-set.ts';
 import { LayerReferences } from './layer-references.ts';
-import { readMetadata, removeQuietly, writeMetadata } from './metadata-file.ts';
+import { readMetadata, removeQuietly, RESERVE_NAME, writeMetadata } from './metadata-file.ts';
 import { decodePoolHeader, encodePoolHeader, type PoolHeader } from './metadata.ts';
 import { PageCache } from './page-cache.ts';
 import { readPoolFiles } from './pool-files.ts';
+import { keepReserve } from './pool-reserve.ts';
 import { probeDirectory } from './pool-probe.ts';
 import {
   foreign,
@@ -201,7 +202,7 @@ async function createPool(disk: Disk, directory: string, options: FilePoolOption
 }
 
 async function removePool(disk: Disk, directory: string): Promise<void> {
-  for (const name of ['replicas', 'holdfast-pool', LOCK_NAME]) {
+  for (const name of ['replicas', 'holdfast-pool', LOCK_NAME, RESERVE_NAME]) {
     await removeQuietly(disk, `${directory}/${name}`);
   }
 }
@@ -315,6 +316,10 @@ export class FilePool implements StorePool {
   async capacity(): Promise<{ readonly totalBytes: number; readonly freeBytes: number }> {
     const { totalBytes, freeBytes } = await this.#host.disk.space(this.directory);
     return { totalBytes, freeBytes };
+  }
+
+  keepReserve(space: SpaceReport): Promise<void> {
+    return keepReserve(this.#host.disk, this.directory, space);
   }
 
   files(): Promise<PoolFiles> {

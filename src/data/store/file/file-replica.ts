@@ -45,6 +45,7 @@ import { layerUses } from './layer-uses.ts';
 import { Merges } from './merges.ts';
 import type { LayerState } from './metadata.ts';
 import type { PageCache } from './page-cache.ts';
+import { PoolRoom } from './pool-reserve.ts';
 import { ReplicaLayers } from './replica-layers.ts';
 import { resetReplica } from './replica-reset.ts';
 import { usageOf } from './replica-usage.ts';
@@ -70,6 +71,7 @@ export class FileReplica implements ReplicaStore {
   readonly #files: OpenedReplica;
   readonly #health: Health;
   readonly #rounds: FlushRounds;
+  readonly #room: PoolRoom;
   readonly #dataPath: DataPath;
   readonly #layers: ReplicaLayers;
   readonly #merges: Merges;
@@ -107,6 +109,7 @@ export class FileReplica implements ReplicaStore {
       limits,
       completed,
     });
+    this.#room = new PoolRoom(host.disk, host.clock, options.pool);
     this.#dataPath = new DataPath({
       stack,
       stamps,
@@ -115,6 +118,7 @@ export class FileReplica implements ReplicaStore {
       rounds: this.#rounds,
       health,
       segmentBlocks: this.#segmentBlocks,
+      room: this.#room,
     });
     this.#layers = new ReplicaLayers(options, files, health, this.#rounds);
     this.#merges = new Merges(this.#layers, this.#dataPath, async (action) =>
@@ -164,7 +168,7 @@ export class FileReplica implements ReplicaStore {
 
   async flush(): Promise<void> {
     this.#checkOpen();
-    await this.#rounds.flush();
+    await this.#room.withReserve(async () => this.#rounds.flush());
     await this.#layers.failing(async () => this.#files.intents.compactIfLong());
   }
 

@@ -1,7 +1,10 @@
-import { HoldfastError } from '#api/mod.ts';
+import { hasCode, HoldfastError } from '#api/mod.ts';
 import type { Disk } from '#host/mod.ts';
 import { corrupt } from './format.ts';
 import type { FileId } from './metadata.ts';
+
+/** Blocks that are given up for metadata when the filesystem has none left (pool-reserve.ts). */
+export const RESERVE_NAME = 'holdfast-pool.reserve';
 
 /** Longer files are not metadata of ours. */
 const METADATA_BYTES_MAX = 17 * 1024 * 1024;
@@ -22,7 +25,13 @@ export async function writeMetadata(
   const temporary = `${path}.tmp`;
   await disk.remove(temporary);
   try {
-    await writeTemporary(disk, temporary, encode);
+    await writeTemporary(disk, temporary, encode).catch(async (error: unknown) => {
+      if (!hasCode(error, 'no-space')) throw error;
+      // In the room that the pool keeps for it.
+      await giveUpReserve(disk, directory.replace(/\/replicas\/[^/]+$/, ''));
+      await disk.remove(temporary);
+      await writeTemporary(disk, temporary, encode);
+    });
   } catch (error) {
     await removeQuietly(disk, temporary);
     throw error;
@@ -80,4 +89,9 @@ export async function removeQuietly(disk: Disk, path: string): Promise<void> {
   } catch (error) {
     if (!HoldfastError.is(error)) throw error;
   }
+}
+
+/** Frees the room that a pool keeps for metadata. Nothing where it was freed already. */
+export async function giveUpReserve(disk: Disk, pool: string): Promise<void> {
+  await removeQuietly(disk, `${pool}/${RESERVE_NAME}`);
 }

@@ -14,11 +14,16 @@ import {
   type VolumeId,
 } from '#api/mod.ts';
 import type { Disk } from '#host/mod.ts';
+import { RESERVE_NAME } from './metadata-file.ts';
 import type { ReplicaHeader } from './metadata.ts';
 import { layerOfFile, ReplicaHeaderFile, replicasDirectory } from './replica-directory.ts';
 
 /** Files of the pool itself. */
-const POOL_NAMES: ReadonlySet<string> = new Set(['holdfast-pool', 'holdfast-pool.lock']);
+const POOL_NAMES: ReadonlySet<string> = new Set([
+  'holdfast-pool',
+  'holdfast-pool.lock',
+  RESERVE_NAME,
+]);
 
 interface LayerFiles {
   dataBytes: number;
