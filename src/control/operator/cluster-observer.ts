@@ -15,6 +15,7 @@ import {
   type ResultOf,
 } from '#api/mod.ts';
 import type { Clock } from '#host/mod.ts';
+import { fullnessOf } from './pool/fullness.ts';
 
 /** The part of RpcClient that reconcilers use; tests give scripted ones. */
 export interface Caller<Table> {
@@ -192,6 +193,7 @@ export function digestView({ engine, agent }: NodeView): string {
   const pools = (engine?.pools ?? []).map((pool) => [
     pool.pool,
     pool.error,
+    fullnessOf(pool),
     pool.replicas.map((report) => [
       report.identity.replica,
       report.error,

@@ -192,7 +192,7 @@ async function volumeChain(context: OperatorContext, volume: Volume): Promise<Ex
   if (attachment !== null) {
     links.push(objectLink('attachment', volume, volume.status, ['Attached']));
   }
-  links.push(...(await mountLinks(context, volume)));
+  links.push(...(await mountLinks(context, volume)), ...(await fullPools(context, volume)));
   const found = await findServing(context, volume);
   if (found !== undefined) {
     links.push(nexusLink(found));
@@ -204,6 +204,15 @@ async function volumeChain(context: OperatorContext, volume: Volume): Promise<Ex
     if (replica !== undefined) links.push(...(await replicaChain(context, replica)));
   }
   return links;
+}
+
+/** Before members and replicas: what they lack is space. */
+async function fullPools({ client }: OperatorContext, { spec }: Volume): Promise<ExplainLink[]> {
+  const { items } = await client.list('DiskPool');
+  return items
+    .filter(({ metadata }) => spec.placement?.some((entry) => entry.poolName === metadata.name))
+    .filter(({ status }) => findCondition(status?.conditions, 'SpaceAvailable')?.reason === 'Full')
+    .map((pool) => objectLink('pool', pool, pool.status, ['SpaceAvailable']));
 }
 
 async function mountLinks(context: OperatorContext, volume: Volume): Promise<ExplainLink[]> {

@@ -124,6 +124,16 @@ const ADVICE: readonly Advice[] = [
   },
   {
     kinds: ['pool'],
+    sign: /Full:/,
+    next: 'Writes go on by themselves, and replicas are levelled, when there is room again',
+    remedies: [
+      'See who needs it: holdfast space pool NAME',
+      'Free some space on its filesystem, or grow it',
+      'Move replicas away: holdfast drain pool NAME',
+    ],
+  },
+  {
+    kinds: ['pool'],
     sign: /./,
     next: 'It is opened again with back-off, at most every 10 s',
     remedies: [

@@ -1,5 +1,6 @@
 import type { ConditionDraft, DiskPoolStatus, PoolOrphan } from '#api/kinds/mod.ts';
 import { formatBytes, parseQuantity } from '#api/kinds/mod.ts';
+import type { PoolReport } from '#api/mod.ts';
 import { drainCondition } from '../drained.ts';
 import type { Plan } from '../reconcile.ts';
 import {
@@ -11,6 +12,7 @@ import {
   POLL_STEADY_MS,
   POLL_WAITING_MS,
 } from '../reconcile.ts';
+import { fullnessOf } from './fullness.ts';
 import { silence } from './observe.ts';
 import type { PoolObservation } from './observe.ts';
 
@@ -70,7 +72,7 @@ export function planPool(seen: PoolObservation): Plan<PoolAction, DiskPoolStatus
         reason: 'Open',
         message: `Open in ${report.directory}`,
       },
-      spaceCondition(report.freeBytes),
+      spaceCondition(report),
     ],
     status: {
       capacityBytes: report.totalBytes,
@@ -95,16 +97,23 @@ function orphanCondition(orphans: readonly PoolOrphan[]): ConditionDraft {
   return { type: 'Orphaned', status: 'True', reason: 'OrphansFound', message };
 }
 
-function spaceCondition(freeBytes: number) {
-  const isLow = freeBytes < 256 * 1024 * 1024;
-  return {
-    type: 'SpaceAvailable',
-    status: isLow ? 'False' : 'True',
-    reason: isLow ? 'NearlyFull' : 'Enough',
-    message: isLow
-      ? `Only ${formatBytes(freeBytes)} free: free some space, or add a pool`
-      : 'At least 256 MiB free',
-  } as const;
+function spaceCondition(report: PoolReport): ConditionDraft {
+  const free = formatBytes(report.freeBytes);
+  const type = 'SpaceAvailable';
+  switch (fullnessOf(report)) {
+    case 'full': {
+      const message =
+        `${free} of ${formatBytes(report.totalBytes)} are free. Writes that need new blocks fail ` +
+        'with ENOSPC until there is room; what is there can be read and overwritten';
+      return { type, status: 'False', reason: 'Full', message };
+    }
+    case 'low': {
+      const message = `Only ${free} free: free some space, or add a pool`;
+      return { type, status: 'False', reason: 'NearlyFull', message };
+    }
+    case 'enough':
+      return { type, status: 'True', reason: 'Enough', message: 'At least 256 MiB free' };
+  }
 }
 
 function planDeletion(seen: PoolObservation): Plan<PoolAction, DiskPoolStatus> {
