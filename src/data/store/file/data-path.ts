@@ -366,7 +366,7 @@ export class DataPath {
       this.#chunkApplied(io, null);
     } else {
       void this.#resolveFailure(io)
-        .then(() => (error.code === 'no-space' ? this.#parts.room.ranOut() : undefined))
+        .then(() => (error.code === 'no-space' ? this.#parts.room.dataRanOut() : undefined))
         .then(() => this.#chunkApplied(io, error));
     }
   }
@@ -463,7 +463,7 @@ export class DataPath {
   advance(io: ReplicaIo, error: HoldfastError | null): void {
     if (error !== null) {
       // Marks that may or may not be durable (W3); without space nothing was marked.
-      if (error.code === 'no-space') void this.#parts.room.ranOut();
+      if (error.code === 'no-space') void this.#parts.room.metadataRanOut();
       else this.#parts.health.fail(error);
       this.#finish(io, error);
       return;

@@ -3,8 +3,9 @@
  * has none left. Promises, records, marks and logs fit then, so that a volume without space for
  * data refuses writes and stays open. The file says nothing: it may be absent at any time.
  *
- * The engine keeps it (`keepReserve`); whoever meets a full disk first gives it up, in whatever
- * thread. From then on data that needs new blocks is refused, until there is twice as much room.
+ * The engine keeps it (`keepReserve`); whoever has no room for metadata gives it up, in whatever
+ * thread. A replica whose data met a full disk refuses all that needs new blocks from then on,
+ * until there is room for twice as much as is kept.
  */
 import { HoldfastError } from '#api/mod.ts';
 import type { Clock, Disk, SpaceReport } from '#host/mod.ts';
@@ -80,12 +81,18 @@ export class PoolRoom {
     return true;
   }
 
-  /** Something did not fit. */
-  async ranOut(): Promise<void> {
+  /** Data did not fit. What is kept stays kept: writes under way would take it. */
+  async dataRanOut(): Promise<void> {
     this.#isFull = true;
     this.#lookedMs = this.#clock.monotonicMs();
-    await giveUpReserve(this.#disk, this.#pool);
     await this.#look();
+  }
+
+  /** Metadata did not fit. */
+  async metadataRanOut(): Promise<void> {
+    this.#isFull = true;
+    await giveUpReserve(this.#disk, this.#pool);
+    await this.dataRanOut();
   }
 
   /** For what may be repeated: metadata gets a second try in the room that was kept for it. */
@@ -94,7 +101,7 @@ export class PoolRoom {
       return await action();
     } catch (error) {
       if (!HoldfastError.is(error) || error.code !== 'no-space') throw error;
-      await this.ranOut();
+      await this.metadataRanOut();
       return action();
     }
   }
