@@ -21,15 +21,15 @@ function reserveBytesOf({ totalBytes }: SpaceReport): number {
   return Math.min(RESERVE_BYTES_MAX, Math.max(RESERVE_BYTES_MIN, share));
 }
 
-/** Makes the file where it is not, and there is plenty of room. */
+/** Makes the file where it is not, and there is room. Several may try at once. */
 export async function keepReserve(disk: Disk, pool: string, space: SpaceReport): Promise<void> {
   const path = `${pool}/${RESERVE_NAME}`;
   const bytes = reserveBytesOf(space);
   const stat = await disk.stat(path);
   if (stat !== undefined && stat.allocatedBytes >= bytes) return;
-  if (space.freeBytes < bytes * 8) return;
+  if (space.freeBytes < bytes * 2) return;
   try {
-    await disk.remove(path);
+    if (stat !== undefined) await disk.remove(path);
     const file = await disk.open(path, { write: true, create: 'new' });
     try {
       await file.write(0, noise(bytes));
@@ -39,7 +39,8 @@ export async function keepReserve(disk: Disk, pool: string, space: SpaceReport):
     }
   } catch (error) {
     if (!HoldfastError.is(error)) throw error;
-    await removeQuietly(disk, path);
+    // That of another one stays.
+    if (error.code !== 'already-exists') await removeQuietly(disk, path);
   }
 }
 
@@ -109,7 +110,9 @@ export class PoolRoom {
   async #look(): Promise<void> {
     try {
       const space = await this.#disk.space(this.#pool);
-      this.#isFull = space.freeBytes < 2 * reserveBytesOf(space);
+      const isFull = space.freeBytes < 2 * reserveBytesOf(space);
+      if (!isFull) await keepReserve(this.#disk, this.#pool, space);
+      this.#isFull = isFull;
     } catch (error) {
       if (!HoldfastError.is(error)) throw error;
     }
