@@ -9,7 +9,7 @@ import type { ClusterClient, ClusterOption } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { EXIT_OK } from './exit-codes.ts';
 import { findVolume, volumeOfClaim } from './find-volume.ts';
-import { nameOne } from './named-objects.ts';
+import { nameOne, scopedName } from './named-objects.ts';
 import { formatPaths, formatVerdict } from './read-objects.ts';
 import { formatTable } from './text-table.ts';
 
@@ -34,9 +34,9 @@ export async function runDescribe(
   nameText: string | undefined,
   options: DescribeOptions,
 ): Promise<number> {
-  const { kind, key } = nameOne(kindText, nameText, options.namespace);
+  const { kind, name } = nameOne(kindText, nameText);
   return withCluster(context, options, async (cluster) => {
-    const object = await find(cluster, kind, key, options.namespace);
+    const object = await find(cluster, kind, name, options.namespace);
     const sections = [
       await verdictOf(context, cluster, object),
       identityOf(context, object),
@@ -59,11 +59,11 @@ export async function runDescribe(
 async function find(
   cluster: ClusterClient,
   kind: KindName,
-  key: ObjectKey,
+  name: string,
   namespace: string | undefined,
 ): Promise<AnyObject> {
-  if (kind !== 'Volume') return cluster.get(kind, key);
-  return (await findVolume(cluster, key.name, namespace)).volume;
+  if (kind !== 'Volume') return cluster.get(kind, scopedName(kind, name, namespace));
+  return (await findVolume(cluster, name, namespace)).volume;
 }
 
 /** Some kinds have no cause to tell; a controller that is silent is said, the rest is shown. */

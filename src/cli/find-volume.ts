@@ -3,6 +3,7 @@ import { isMadeFor } from '#api/kinds/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
 import { parseKey } from '#control/kube/mod.ts';
 import type { ClusterClient } from './cluster-client.ts';
+import { checkName } from './named-objects.ts';
 
 export interface ClaimName {
   readonly namespace: string;
@@ -13,9 +14,13 @@ export interface ClaimName {
 export function parseClaimName(text: string, namespace: string | undefined): ClaimName {
   const { namespace: first, name } = parseKey(text);
   if (first === undefined || ['pvc', 'claim', 'persistentvolumeclaim'].includes(first)) {
-    return { namespace: namespace ?? 'default', name };
+    return checked(namespace ?? 'default', name);
   }
-  return { namespace: first, name };
+  return checked(first, name);
+}
+
+function checked(namespace: string, name: string): ClaimName {
+  return { namespace: checkName('namespace', namespace), name: checkName('name', name) };
 }
 
 /** Through its PersistentVolume; one that is being made has none yet, but names its claim. */

@@ -5,7 +5,7 @@ import { withCluster } from './cluster-client.ts';
 import type { ClusterClient } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { EXIT_OK } from './exit-codes.ts';
-import { scopedName, splitKind } from './named-objects.ts';
+import { checkName, scopedName, splitKind } from './named-objects.ts';
 import { parseSeconds } from './parse-seconds.ts';
 import { ObjectPrinter } from './print-objects.ts';
 import type { ObjectForm } from './print-objects.ts';
@@ -90,8 +90,9 @@ async function listOrphans(
 
 function namespaceFor(kind: KindName, options: GetOptions): string | undefined {
   if (!KINDS[kind].isNamespaced || options.allNamespaces === true) return undefined;
+  if (options.namespace !== undefined) return checkName('namespace', options.namespace);
   // Events are looked for across namespaces: those of cluster-scoped objects are in `default`.
-  return options.namespace ?? (kind === 'Event' ? undefined : 'default');
+  return kind === 'Event' ? undefined : 'default';
 }
 
 async function getAll(

@@ -11,6 +11,7 @@ import type { CliContext } from './context.ts';
 import { EXIT_OK } from './exit-codes.ts';
 import { findVolume, volumeOfClaim } from './find-volume.ts';
 import { attach, nbdUrl, readinessOf, waitForReady, waitForServing } from './serve-volume.ts';
+import { checkName } from './named-objects.ts';
 import { parseSeconds } from './parse-seconds.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -107,7 +108,9 @@ async function chooseNode(
   claim: PersistentVolumeClaim,
   wanted: string | undefined,
 ): Promise<StorageNode> {
-  if (wanted !== undefined) return cluster.get('StorageNode', { name: wanted });
+  if (wanted !== undefined) {
+    return cluster.get('StorageNode', { name: checkName('--node', wanted) });
+  }
   const volume = await volumeOfClaim(cluster, claim);
   const near = volume?.spec.attachment?.nodeName ?? volume?.spec.placement?.[0]?.nodeName;
   if (near !== undefined) return cluster.get('StorageNode', { name: near });

@@ -23,22 +23,41 @@ export function scopedName(
   text: string,
   namespace: string | undefined,
 ): { name: string; namespace?: string } {
-  if (!KINDS[kind].isNamespaced) return { name: text };
+  if (!KINDS[kind].isNamespaced) return { name: checkName('name', text) };
   const key = parseKey(text);
-  return { name: key.name, namespace: key.namespace ?? namespace ?? 'default' };
+  return {
+    name: checkName('name', key.name),
+    namespace: checkName('namespace', key.namespace ?? namespace ?? 'default'),
+  };
 }
 
-/** Exactly one object; `invalid-argument` for none and for several. */
+const NAME_MAX = 253;
+const NAMESPACE_MAX = 63;
+const NAME = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/;
+
+/** A name that an object can have; said here, an answer of the server would only be "not found". */
+export function checkName(field: string, text: string): string {
+  const max = field === 'namespace' ? NAMESPACE_MAX : NAME_MAX;
+  if (text.length <= max && NAME.test(text)) return text;
+  const message = text.length > max ? 'Name is too long' : 'Name is malformed';
+  throw new HoldfastError('invalid-argument', message, {
+    details: {
+      field,
+      value: text.slice(0, 80),
+      ...(text.length > max ? { characters: text.length } : {}),
+      remedy: `Use at most ${max} of a-z, 0-9, "-" and ".", beginning and ending with a letter or digit`,
+    },
+  });
+}
+
+/** Exactly one object, as typed; `invalid-argument` for none and for several. */
 export function nameOne(
   kindText: string,
   nameText: string | undefined,
-  namespace: string | undefined,
-): { readonly kind: KindName; readonly key: ObjectKey } {
+): { readonly kind: KindName; readonly name: string } {
   const { kind, names } = splitKind(kindText, nameText === undefined ? [] : [nameText]);
   const [name] = names;
-  if (name !== undefined && names.length === 1) {
-    return { kind, key: scopedName(kind, name, namespace) };
-  }
+  if (name !== undefined && names.length === 1) return { kind, name };
   throw new HoldfastError('invalid-argument', 'One object must be named', {
     details: { field: 'name', value: names.join(' '), remedy: 'Name it: KIND NAME, or KIND/NAME' },
   });

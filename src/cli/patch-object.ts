@@ -9,7 +9,7 @@ import { withCluster } from './cluster-client.ts';
 import type { ClusterOption } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { EXIT_OK } from './exit-codes.ts';
-import { nameOne } from './named-objects.ts';
+import { nameOne, scopedName } from './named-objects.ts';
 
 export const PATCH_TYPES = ['merge', 'json'] as const;
 
@@ -26,7 +26,8 @@ export async function runPatch(
   nameText: string | undefined,
   options: PatchOptions,
 ): Promise<number> {
-  const { kind, key } = nameOne(kindText, nameText, options.namespace);
+  const { kind, name } = nameOne(kindText, nameText);
+  const key = scopedName(kind, name, options.namespace);
   const patch = parsePatch(await readPatch(context, options), options.type ?? 'merge');
   return withCluster(context, options, async (cluster) => {
     const before = await cluster.get(kind, key);

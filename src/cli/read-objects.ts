@@ -69,7 +69,9 @@ export async function runWhere(
   const known =
     kind === 'claim' ? 'PersistentVolumeClaim' : kind === 'volume' ? 'Volume' : 'DiskPool';
   return withCluster(context, options, async (cluster) => {
-    const subject = { kind, ...(await findName(cluster, known, text, options.namespace)) };
+    const name =
+      kind === 'disk' ? { name: text } : await findName(cluster, known, text, options.namespace);
+    const subject = { kind, ...name };
     const { paths } = await cluster.call('cluster.where', subject);
     printReport(context, options.output, { paths }, () => formatPaths(paths, context.colors));
     return EXIT_OK;

@@ -33,6 +33,11 @@ export const BAD_INPUT_ITEMS = [
   'a disk that fills during a write',
   'deleting a mounted volume',
   'names and ids before any path',
+  'names of 254 characters',
+  'sizes: less than before',
+  'changes of what is fixed',
+  'unknown options and values',
+  'a volume at a full pool',
 ] as const;
 
 export function checkBadInput(tree: Tree): Finding[] {

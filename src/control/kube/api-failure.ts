@@ -91,11 +91,33 @@ function invalid(
     details: {
       ...named,
       path: field === '' ? '(root)' : field,
-      value: showValue(valueAt(sent, stepsOf(field))),
+      value: showValue(valueSent(sent, stepsOf(field))),
       problem: cause.replace(SHOWN_VALUE, ''),
-      remedy: 'Correct the field that is named',
+      remedy: remedyFor(cause),
     },
   });
+}
+
+/** What can be done about what a server says of a field. */
+function remedyFor(cause: string): string {
+  if (/less than status\.capacity|only grow|can not be less/.test(cause)) {
+    return 'Volumes only grow: ask for at least what it has, or copy to a new claim of less';
+  }
+  if (/immutable|cannot be changed|not be changed|may not change|updates to/.test(cause)) {
+    return 'It is fixed once it is given: make another object with the value that is wanted';
+  }
+  return 'Correct the field that is named';
+}
+
+/** Of an object or a merge patch, or of the operation of a JSON patch that is nearest above it. */
+function valueSent(sent: unknown, steps: readonly string[]): unknown {
+  if (!Array.isArray(sent)) return valueAt(sent, [...steps]);
+  for (let depth = steps.length; depth > 0; depth -= 1) {
+    const path = `/${steps.slice(0, depth).join('/')}`;
+    const found = sent.find((each) => (each as { path?: unknown } | null)?.path === path);
+    if (found !== undefined) return valueAt(found, ['value', ...steps.slice(depth)]);
+  }
+  return undefined;
 }
 
 /** `spec.accessModes[0]` as steps. */
