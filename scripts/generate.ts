@@ -7,10 +7,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
+import { describeCommands } from '#cli/mod.ts';
 import { RESOURCES, toCrd } from '#api/resources/mod.ts';
 import type { Resource, Schema } from '#api/resources/mod.ts';
 
 const GROUP = 'holdfast.dev';
+const COMMANDS_NOTE = 'Made by `npm run generate` from src/cli: change it there.';
 const NOTE = 'Made by `npm run generate` from src/api: change it there.';
 
 /** Text by path below the root of the repository. */
@@ -19,6 +21,7 @@ export function generatedFiles(): ReadonlyMap<string, string> {
   const files = new Map<string, string>();
   for (const resource of own) files.set(`deploy/crds/${resource.plural}.yaml`, toYaml(resource));
   files.set('docs/reference/api.md', toReference(own));
+  files.set('docs/reference/commands.md', describeCommands(COMMANDS_NOTE));
   return files;
 }
 

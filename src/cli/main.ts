@@ -4,6 +4,7 @@ import { type Command, CommanderError, Option } from 'commander';
 import { choiceOption, CliCommand, REPORT_FORMS } from './cli-command.ts';
 import type { Options, Run } from './cli-command.ts';
 import { addClusterCommands, addExtraCommands } from './cluster-command-table.ts';
+import { commandReference } from './command-reference.ts';
 import type { CliContext } from './context.ts';
 import { EXIT_CODES, EXIT_OK, EXIT_USAGE } from './exit-codes.ts';
 import { runCordon, runDrain, runPlan, runStatus } from './maintenance.ts';
@@ -39,6 +40,16 @@ export async function runCli(context: CliContext, args: readonly string[]): Prom
     context.err(formatError(error, context.errColors));
     return EXIT_CODES[error.code];
   }
+}
+
+/** Every command with its options, as a page. */
+export function describeCommands(note: string): string {
+  // No command runs, so that none asks for what it runs in.
+  const context = { version: '' } as CliContext;
+  return commandReference(
+    createProgram(context, () => {}),
+    note,
+  );
 }
 
 /** All commands: what is run, what help shows, and what shells complete. */

@@ -15,4 +15,4 @@ export * from './cluster-directory.ts';
 export { colorsFor } from './colors.ts';
 export * from './exit-codes.ts';
 export * from './print-error.ts';
-export { runCli } from './main.ts';
+export { describeCommands, runCli } from './main.ts';
