@@ -35,7 +35,7 @@ complete -F _holdfast holdfast
 const ZSH = String.raw`
 #compdef holdfast
 _holdfast() {
-  local line
+  local line word
   local -a found
   while IFS= read -r line; do
     if [[ $line == ":files" ]]; then
@@ -43,7 +43,9 @@ _holdfast() {
       return
     fi
     # In _describe a colon ends the value.
-    found+=("${'$'}{${'$'}{line%%$'\t'*}//:/\\:}:${'$'}{line#*$'\t'}")
+    word="${'$'}{${'$'}{line%%$'\t'*}//:/\\:}"
+    [[ $line == *$'\t'* ]] && word="$word:${'$'}{line#*$'\t'}"
+    found+=("$word")
   done < <("${'$'}{words[1]}" __complete -- "${'$'}{(@)words[2,CURRENT]}" 2>/dev/null)
   _describe 'holdfast' found
 }
