@@ -74,11 +74,13 @@ async function askFor(
   objects: readonly AnyObject[],
   isAgreed: boolean,
 ): Promise<void> {
-  const lines: string[] = [];
-  for (const object of objects) lines.push(...(await foretellDeletion(cluster, object)));
-  if (lines.length === 0) return;
-  for (const line of lines) context.err(line);
-  if (isAgreed) return;
+  let destroysData = false;
+  for (const object of objects) {
+    const foretold = await foretellDeletion(cluster, object);
+    for (const line of foretold.lines) context.err(line);
+    destroysData ||= foretold.destroysData;
+  }
+  if (isAgreed || !destroysData) return;
   if (context.ask === undefined) {
     throw new HoldfastError(
       'invalid-argument',

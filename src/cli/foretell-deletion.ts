@@ -1,4 +1,4 @@
-/** What a deletion would destroy, in lines; none where no data goes. */
+/** What a deletion would do, in lines, and whether data goes with it. */
 import type { AnyObject, KindName } from '#api/kinds/mod.ts';
 import type { Forecast } from '#api/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
@@ -15,11 +15,23 @@ const PLANNED: ReadonlySet<KindName> = new Set([
   'StorageNode',
 ]);
 
+export interface Foretold {
+  readonly lines: readonly string[];
+  readonly destroysData: boolean;
+}
+
+const NOTHING: Foretold = { lines: [], destroysData: false };
+
 export async function foretellDeletion(
   cluster: ClusterClient,
   object: AnyObject,
-): Promise<readonly string[]> {
+): Promise<Foretold> {
   if (PLANNED.has(object.kind)) return planOf(cluster, object);
+  const lines = await lossesOf(cluster, object);
+  return { lines, destroysData: lines.length > 0 };
+}
+
+async function lossesOf(cluster: ClusterClient, object: AnyObject): Promise<readonly string[]> {
   const { name } = object.metadata;
   switch (object.kind) {
     case 'Snapshot': {
@@ -48,16 +60,18 @@ export async function foretellDeletion(
 }
 
 /** A claim that has no volume yet destroys nothing. */
-async function planOf(cluster: ClusterClient, object: AnyObject): Promise<readonly string[]> {
+async function planOf(cluster: ClusterClient, object: AnyObject): Promise<Foretold> {
   const { kind } = object;
   try {
     const plan = await cluster.call('cluster.plan', { verb: 'delete', kind, ...keyOf(object) });
-    return plan.steps.length === 0 ? [] : linesOf(plan);
+    if (plan.steps.length > 0) return { lines: linesOf(plan), destroysData: true };
+    return { lines: plan.remains, destroysData: false };
   } catch (error) {
     if (!HoldfastError.is(error)) throw error;
-    if (error.code === 'not-current' || error.code === 'not-found') return [];
+    if (error.code === 'not-current' || error.code === 'not-found') return NOTHING;
     // Nobody can say what happens: that is worth a question too.
-    return [`delete ${object.metadata.name}: what would happen is not known: ${error.message}`];
+    const line = `delete ${object.metadata.name}: what would happen is not known: ${error.message}`;
+    return { lines: [line], destroysData: true };
   }
 }
 

@@ -193,6 +193,24 @@ describe('delete', () => {
     });
   });
 
+  test('asks nothing where the class keeps the volume, and says that it stays', async () => {
+    await withCli(3, async (cli, fleet) => {
+      const kept = `
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: { name: kept }
+provisioner: csi.holdfast.dev
+reclaimPolicy: Retain
+---${claim('demo').replace('spec: {', 'spec: { storageClassName: kept,')}`;
+      assert.equal((await apply(cli, fleet, kept)).code, 0);
+      assert.equal((await cli('wait', 'claim', 'demo', '--for', 'phase=Bound')).code, 0);
+      const answer = await cli('delete', 'claim', 'demo');
+      assert.equal(answer.code, 0, answer.err);
+      assert.match(answer.err, /pvc-\S+ and its data stay \(reclaimPolicy Retain\)/);
+      assert.match((await cli('get', 'volumes')).out, /pvc-/);
+    });
+  });
+
   test('of several, one that is in use keeps all of them', async () => {
     await withCli(3, async (cli, fleet) => {
       await apply(cli, fleet, `${claim('demo')}---${claim('other')}`);
