@@ -62,7 +62,7 @@ export interface PoolSpace extends PoolFiles {
   readonly totalBytes: number;
   readonly freeBytes: number;
   readonly usedBytes: number;
-  /** Of replicas that are open here and have more than one layer. */
+  /** Of replicas that are open here and have more than one layer, as far as there was time. */
   readonly uses: readonly { readonly replica: ReplicaId; readonly layers: readonly LayerUse[] }[];
 }
 
@@ -89,6 +89,8 @@ export interface VolumeSpace {
   readonly liveBytes: number;
   /** What comes free with each. */
   readonly snapshots: readonly SnapshotSpace[];
+  /** Maps of some could not be read: their snapshots are counted whole, with what is live. */
+  readonly isCountedWhole: boolean;
   /** What comes free only when several of them are gone. */
   readonly sharedSnapshotBytes: number;
   /** Layers that only clones of it need. */

@@ -124,6 +124,9 @@ function formatVolume(volume: VolumeSpace): string[] {
   return [
     `${labelOf(volume)}${owner}: ${formatBytes(actualBytes)} on disk; ${nominal}`,
     ...formatRows(rows.filter(([what, bytes]) => bytes !== 0 || what === 'live')),
+    ...(volume.isCountedWhole
+      ? ['snapshots are counted whole, with what is live: their maps could not be read']
+      : []),
     'not in the sum:',
     ...formatRows(beside),
     ...(trimmableBytes === null ? ['trimmable is known only while it is mounted'] : []),

@@ -50,6 +50,9 @@ export interface EngineOptions {
   readonly onStop: () => void;
 }
 
+/** So long the maps of a pool may be read for those who ask for its space. */
+const MAPS_MS_MAX = 40_000;
+
 interface Attachment {
   readonly spec: AttachSpec;
   readonly runner: VolumeRunner;
@@ -223,18 +226,21 @@ export class Engine {
     );
     const files = await store.files();
     const uses: PoolSpace['uses'][number][] = [];
+    const { clock } = this.#options.host;
+    const endMs = clock.monotonicMs() + MAPS_MS_MAX;
     for (const { replica } of files.replicas) {
-      const layers = await this.#layerUses(replica);
+      const layers = await this.#layerUses(replica, Math.max(0, endMs - clock.monotonicMs()));
       if (layers.length > 0) uses.push({ replica, layers });
     }
     return { pool, totalBytes, freeBytes, usedBytes, ...files, uses };
   }
 
   /** Nothing of what is in trouble: its files are counted all the same. */
-  async #layerUses(replica: ReplicaId): Promise<readonly LayerUse[]> {
+  async #layerUses(replica: ReplicaId, budgetMs: number): Promise<readonly LayerUse[]> {
     try {
       const runner = this.#runnerOf(replica);
-      return await (runner?.call('volume.layerUses', {}) ?? this.#replicas.layerUses(replica));
+      return await (runner?.call('volume.layerUses', { budgetMs }) ??
+        this.#replicas.layerUses(replica, budgetMs));
     } catch (error) {
       if (HoldfastError.is(error)) return [];
       throw error;

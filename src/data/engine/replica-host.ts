@@ -82,10 +82,10 @@ export class ReplicaHost {
   }
 
   /** Empty for one that is not here or failed: nobody knows then. */
-  async layerUses(replica: ReplicaId | undefined): Promise<readonly LayerUse[]> {
+  async layerUses(replica: ReplicaId | undefined, budgetMs: number): Promise<readonly LayerUse[]> {
     const hosted = replica === undefined ? undefined : this.#hosted.get(replica);
     if (!hosted || hosted.store.state().failed) return [];
-    return hosted.store.layerUses();
+    return hosted.store.layerUses(budgetMs);
   }
 
   async close(): Promise<void> {

@@ -27,7 +27,7 @@ export type VolumeMethods = Pick<
   'volume.report': Call<None, AttachmentReport>;
   'volume.replica': Call<None, ReplicaReport | null>;
   /** Of its local replica. */
-  'volume.layerUses': Call<None, readonly LayerUse[]>;
+  'volume.layerUses': Call<{ readonly budgetMs: number }, readonly LayerUse[]>;
   /** Its pool came back; nothing when the local replica is open already. */
   'volume.openReplica': Call<{ readonly directory: string }, None>;
   'volume.replicas': Call<{ readonly replicas: readonly ReplicaPlace[] }, None>;

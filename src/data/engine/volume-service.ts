@@ -116,7 +116,8 @@ export class VolumeService {
     },
     'volume.report': () => Promise.resolve(this.#report()),
     'volume.replica': () => this.#replicaReport(),
-    'volume.layerUses': () => this.#replicas.layerUses(this.#replicas.ids()[0]),
+    'volume.layerUses': ({ budgetMs }) =>
+      this.#replicas.layerUses(this.#replicas.ids()[0], budgetMs),
     'volume.openReplica': async ({ directory }) => {
       await this.#openLocal(directory);
       return {};

@@ -122,10 +122,10 @@ export interface ReplicaStore {
   /** Bytes on disk: by the head, by each snapshot, by metadata. */
   usage(): Promise<ReplicaUsage>;
   /**
-   * Who needs the blocks of each layer; empty for one layer, which is the head's alone. Reads every
-   * map: for people who ask, not for reports.
+   * Who needs the blocks of each layer; empty for one layer, which is the head's alone, and when
+   * the maps, all of which are read, take longer. For people who ask, not for reports.
    */
-  layerUses(): Promise<LayerUse[]>;
+  layerUses(budgetMs: number): Promise<LayerUse[]>;
   /** Kinds of the range as the head sees it: data, zero (allocated zero) or hole; without gaps. */
   extents(offsetBytes: number, lengthBytes: number): Promise<BlockExtent[]>;
 

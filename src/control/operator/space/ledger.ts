@@ -38,6 +38,7 @@ export interface Share {
   metadata: number;
   slack: number;
   inherited: number;
+  isCountedWhole: boolean;
 }
 
 export interface Shares {
@@ -85,7 +86,7 @@ export function shareOut(facts: SpaceFacts): Shares {
 
 function emptyShare(volume: string, pool: string): Share {
   const none = { live: 0, shared: 0, clones: 0, metadata: 0, slack: 0, inherited: 0 };
-  return { volume, pool, snapshots: new Map(), ...none };
+  return { volume, pool, snapshots: new Map(), isCountedWhole: false, ...none };
 }
 
 function countLayer(
@@ -124,6 +125,7 @@ function countWhole(share: Share, bytes: number, { isHead, snapshot }: LayerHold
   if (isHead) share.live += bytes;
   else if (snapshot === null) share.clones += bytes;
   else share.snapshots.set(snapshot, (share.snapshots.get(snapshot) ?? 0) + bytes);
+  if (!isHead) share.isCountedWhole = true;
 }
 
 function findUse(
@@ -156,6 +158,7 @@ export function volumeSpace(
     actualBytes: own.reduce((total, share) => total + bytesOf(share), 0),
     liveBytes,
     snapshots: snapshotSpaces(facts, own),
+    isCountedWhole: own.some((share) => share.isCountedWhole),
     sharedSnapshotBytes: sum('shared'),
     cloneBytes: sum('clones'),
     metadataBytes: sum('metadata'),

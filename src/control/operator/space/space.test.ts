@@ -115,6 +115,7 @@ describe('The space ledger', () => {
     const a = volumeSpace(seen, seen.volumes[0]!, shares);
     assert.equal(a.liveBytes, 30 * MIB);
     assert.deepEqual(a.snapshots, [{ snapshot: 's1', owner: 's1', bytes: 15 * MIB }]);
+    assert.equal(a.isCountedWhole, false);
     assert.equal(a.cloneBytes, 3 * MIB, 'only the clone reads them');
     assert.equal(a.slackBytes, 2 * MIB);
     assert.equal(a.metadataBytes, 4 * MIB);
@@ -161,6 +162,7 @@ describe('The space ledger', () => {
     const a = volumeSpace(blind, seen.volumes[0]!, shares);
     assert.equal(a.liveBytes, 10 * MIB);
     assert.equal(a.snapshots[0]?.bytes, 40 * MIB);
+    assert.equal(a.isCountedWhole, true);
     assert.equal(a.actualBytes, 54 * MIB, 'the sum is the same');
   });
 });

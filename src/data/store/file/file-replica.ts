@@ -395,10 +395,10 @@ export class FileReplica implements ReplicaStore {
     return this.#dataPath.guard(async () => usageOf(this.#files));
   }
 
-  async layerUses(): Promise<LayerUse[]> {
+  async layerUses(budgetMs: number): Promise<LayerUse[]> {
     this.#checkServing();
     const { clock } = this.#options.host;
-    return this.#dataPath.guard(async () => layerUses(this.#stack.layers, clock));
+    return this.#dataPath.guard(async () => layerUses(this.#stack.layers, clock, budgetMs));
   }
 
   async extents(offsetBytes: number, lengthBytes: number): Promise<BlockExtent[]> {

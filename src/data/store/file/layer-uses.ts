@@ -13,18 +13,24 @@ interface Tally {
 }
 
 /** Pages that are counted in one go: others wait for no more. */
-const PAGES_AT_ONCE = 64;
+const PAGES_AT_ONCE = 8;
 
 /**
  * Who needs which blocks of each layer, bottom first. A block belongs to the views from its layer
  * up to the next layer that has it too: to the head, or to the snapshots between. One layer alone
- * is the head's, and nothing is said of it.
+ * is the head's, and nothing is said of it; nor of maps that take longer than `budgetMs`.
  */
-export async function layerUses(layers: readonly Layer[], clock: Clock): Promise<LayerUse[]> {
+export async function layerUses(
+  layers: readonly Layer[],
+  clock: Clock,
+  budgetMs: number,
+): Promise<LayerUse[]> {
   if (layers.length === 1) return [];
+  const endMs = clock.monotonicMs() + budgetMs;
   const tallies = layers.map((): Tally => ({ live: 0, shared: 0, unread: 0, only: new Map() }));
   let pages = 0;
   for (let page = 0; (page = await nextPresent(layers, page)) >= 0; page += 1) {
+    if (clock.monotonicMs() > endMs) return [];
     await countPage(layers, page, tallies);
     pages += 1;
     if (pages % PAGES_AT_ONCE === 0) await clock.sleep(0);
