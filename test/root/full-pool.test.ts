@@ -1,6 +1,6 @@
 /**
- * A pool on a small disk of its own, an ext4 on a loop device: the space ledger says what the
- * filesystem has allocated, and a volume at a full pool gets ENOSPC, says why, and goes on when
+ * Pools on small disks of their own, an ext4 on a loop device each: the space ledger says what the
+ * filesystems have allocated, and a volume at a full pool gets ENOSPC, says why, and goes on when
  * there is room again.
  */
 import assert from 'node:assert/strict';
@@ -23,12 +23,22 @@ const NODES = [1, 2, 3];
 
 let cluster: RealCluster;
 let root = '';
-let disk = '';
 let emptyBytes = 0;
 
+function diskOf(n: number): string {
+  return join(root, `disk-${n}`);
+}
+
+/** Of all disks. */
 function usedBytes(): number {
-  const { blocks, bfree, bsize } = statfsSync(disk);
-  return (blocks - bfree) * bsize;
+  return NODES.reduce((sum, n) => {
+    const { blocks, bfree, bsize } = statfsSync(diskOf(n));
+    return sum + (blocks - bfree) * bsize;
+  }, 0);
+}
+
+function removeFilms(): void {
+  for (const n of NODES) rmSync(`${diskOf(n)}/film`, { force: true });
 }
 
 async function space(...words: string[]): Promise<ClusterSpace> {
@@ -55,7 +65,7 @@ function manifest(): string {
 apiVersion: holdfast.dev/v1alpha1
 kind: DiskPool
 metadata: { name: small-${n} }
-spec: { nodeName: node-${n}, directory: ${disk}/${n} }
+spec: { nodeName: node-${n}, directory: ${diskOf(n)}/pool }
 ---
 apiVersion: holdfast.dev/v1alpha1
 kind: DiskPool
@@ -71,7 +81,7 @@ metadata: { name: ${name} }
 spec:
   storageClassName: three
   accessModes: [ReadWriteOnce]
-  resources: { requests: { storage: 96Mi } }
+  resources: { requests: { storage: 64Mi } }
 ---`,
   );
   return `${pools.join('')}
@@ -83,14 +93,17 @@ parameters: { replicas: "3" }
 ---${claims.join('')}`;
 }
 
-/** Somebody else takes what is left of the disk, but what each pool keeps for its metadata. */
+/** Somebody else takes what is left of the disks, but what each pool keeps for its metadata. */
 async function fillUp(): Promise<void> {
   await waitFor('the pools to keep room', 20_000, () =>
-    NODES.every((n) => existsSync(`${disk}/${n}/holdfast-pool.reserve`)),
+    NODES.every((n) => existsSync(`${diskOf(n)}/pool/holdfast-pool.reserve`)),
   );
-  await run('dd', ['if=/dev/zero', `of=${disk}/film`, 'bs=64k', 'status=none'], 60_000).catch(
-    (error: Error) => assert.match(error.message, /No space left/),
-  );
+  for (const n of NODES) {
+    const film = `${diskOf(n)}/film`;
+    await run('dd', ['if=/dev/zero', `of=${film}`, 'bs=64k', 'status=none'], 60_000).catch(
+      (error: Error) => assert.match(error.message, /No space left/),
+    );
+  }
 }
 
 async function connect(claim: string): Promise<NbdClientDevice> {
@@ -103,15 +116,16 @@ async function connect(claim: string): Promise<NbdClientDevice> {
 describe('A small pool', { skip }, () => {
   before(async () => {
     root = await mkdtemp(join(tmpdir(), 'hf-full-'));
-    disk = join(root, 'disk');
-    const image = join(root, 'image');
-    await mkdir(disk);
-    await writeFile(image, '');
-    await truncate(image, 256 * MIB);
-    await run('mkfs.ext4', ['-q', '-m', '0', image], 60_000);
-    await run('mount', ['-o', 'loop', image, disk], 60_000);
+    for (const n of NODES) {
+      const image = join(root, `image-${n}`);
+      await mkdir(diskOf(n));
+      await writeFile(image, '');
+      await truncate(image, 112 * MIB);
+      await run('mkfs.ext4', ['-q', '-m', '0', image], 60_000);
+      await run('mount', ['-o', 'loop', image, diskOf(n)], 60_000);
+    }
     emptyBytes = usedBytes();
-    for (const n of NODES) await mkdir(join(disk, String(n)));
+    for (const n of NODES) await mkdir(join(diskOf(n), 'pool'));
     cluster = await RealCluster.start('full');
     const file = join(root, 'objects.yaml');
     await writeFile(file, manifest());
@@ -121,17 +135,20 @@ describe('A small pool', { skip }, () => {
   after(async () => {
     try {
       // What waits for room, if something does, goes on.
-      rmSync(`${disk}/film`, { force: true });
+      if (root !== '') removeFilms();
       await cluster?.stop();
     } finally {
       if (root !== '') {
-        await run('umount', [disk], 60_000).catch(() => run('umount', ['-l', disk], 60_000));
+        for (const n of NODES) {
+          const at = diskOf(n);
+          await run('umount', [at], 60_000).catch(() => run('umount', ['-l', at], 60_000));
+        }
         await rm(root, { recursive: true, force: true });
       }
     }
   });
 
-  test('The ledger of three pools is what their disk has allocated', async () => {
+  test('The ledger of three pools is what their disks have allocated', async () => {
     const path = await cluster.mount('files');
     await writeFile(join(path, 'a'), randomBytes(12 * MIB));
     await run('sync', ['-f', path], 60_000);
@@ -141,8 +158,8 @@ describe('A small pool', { skip }, () => {
       ['if=/dev/urandom', `of=${path}/a`, 'bs=1M', 'count=4', 'conv=notrunc,fsync'],
       60_000,
     );
-    await run('sync', ['-f', disk], 60_000);
-    // Whole blocks: nothing else is on the disk. Looked at while nothing is written.
+    for (const n of NODES) await run('sync', ['-f', diskOf(n)], 60_000);
+    // Whole blocks: nothing else is on the disks. Looked at while nothing is written.
     let seen = await space();
     await waitFor('a quiet moment', 20_000, async () => {
       const beforeBytes = usedBytes();
@@ -192,10 +209,10 @@ describe('A small pool', { skip }, () => {
         const said = await cluster.holdfast('explain', 'blocks').catch((e: Error) => e.message);
         return /pool small-\d: Full: .* are free. Writes that need new blocks fail/.test(said);
       });
-      rmSync(`${disk}/film`);
+      removeFilms();
       await waitFor('writes to be taken again', 20_000, async () => {
         try {
-          await writeDevice(device, 40 * MIB, first);
+          await writeDevice(device, 50 * MIB, first);
           await flushDevice(device);
           return true;
         } catch (error) {
@@ -205,10 +222,10 @@ describe('A small pool', { skip }, () => {
       });
       await waitFor('all replicas', 60_000, () => cluster.isWhole('blocks'));
       assert.equal(Buffer.compare(await readDevice(device, 0, MIB), again), 0);
-      assert.equal(Buffer.compare(await readDevice(device, 40 * MIB, MIB), first), 0);
+      assert.equal(Buffer.compare(await readDevice(device, 50 * MIB, MIB), first), 0);
     } finally {
       await device.close();
-      rmSync(`${disk}/film`, { force: true });
+      removeFilms();
     }
   });
 
@@ -218,11 +235,11 @@ describe('A small pool', { skip }, () => {
     await fillUp();
     const more = join(path, 'more');
     await assert.rejects(
-      run('dd', ['if=/dev/urandom', `of=${more}`, 'bs=1M', 'count=40', 'conv=fsync'], 30_000),
+      run('dd', ['if=/dev/urandom', `of=${more}`, 'bs=1M', 'count=36', 'conv=fsync'], 30_000),
       /No space left|Input\/output error|Read-only/,
     );
     assert.equal(Buffer.compare(readFileSync(join(path, 'a')), kept), 0);
-    rmSync(`${disk}/film`);
+    removeFilms();
     // An ext4 that could not write its journal is read-only until it is mounted again.
     await cluster.holdfast('umount', 'files');
     await cluster.holdfast('mount', 'files');

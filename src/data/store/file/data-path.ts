@@ -89,6 +89,7 @@ export class DataPath {
     io.layer = layer;
     io.block = block;
     io.count = 0;
+    io.triedAgain = false;
     io.endBlock = block + request.lengthBytes / BLOCK_BYTES;
     if (request.verb === 'read') this.#read(io);
     else this.#write(io);
@@ -463,9 +464,11 @@ export class DataPath {
   advance(io: ReplicaIo, error: HoldfastError | null): void {
     if (error !== null) {
       // Marks that may or may not be durable (W3); without space nothing was marked.
-      if (error.code === 'no-space') void this.#parts.room.metadataRanOut();
-      else this.#parts.health.fail(error);
-      this.#finish(io, error);
+      if (error.code !== 'no-space') this.#parts.health.fail(error);
+      if (error.code === 'no-space' && !io.triedAgain) {
+        io.triedAgain = true;
+        void this.#parts.room.metadataRanOut().then(() => this.advance(io, null));
+      } else this.#finish(io, error);
       return;
     }
     if (io.request!.verb === 'read') this.#read(io);

@@ -67,6 +67,23 @@ test('In a full pool new data is refused; metadata, overwrites and reads go on',
   assert.equal(bench.store.state().promised, 5);
 });
 
+test('The marks of an overwrite are made in the room that was kept', async () => {
+  const bench = await createBench(true);
+  await bench.run(bench.store.clearIntents(true));
+  await fillUp(bench);
+  const fault = bench.world.disk('a').addFault({
+    path: /intents/,
+    verbs: ['write'],
+    times: 1,
+    effect: { kind: 'fail', code: 'no-space' },
+  });
+  await bench.write(3, filled(2));
+  fault.remove();
+  assert.deepEqual(await bench.read(3), filled(2));
+  const files = await bench.run(readPoolFiles(bench.host.disk, DIRECTORY));
+  assert.ok(files.poolBytes < 64 * 1024, 'it was given up');
+});
+
 test('Without its reserve a full pool takes no promise: what the reserve is for', async () => {
   const bench = await createBench(false);
   await fillUp(bench);

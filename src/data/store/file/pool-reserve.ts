@@ -11,9 +11,9 @@ import { HoldfastError } from '#api/mod.ts';
 import type { Clock, Disk, SpaceReport } from '#host/mod.ts';
 import { giveUpReserve, removeQuietly, RESERVE_NAME } from './metadata-file.ts';
 
-const RESERVE_BYTES_MAX = 8 * 1024 * 1024;
+const RESERVE_BYTES_MAX = 16 * 1024 * 1024;
 const RESERVE_BYTES_MIN = 256 * 1024;
-const SHARE = 256;
+const SHARE = 64;
 const LOOK_MS = 1_000;
 
 function reserveBytesOf({ totalBytes }: SpaceReport): number {

@@ -45,6 +45,8 @@ export class ReplicaIo {
   /** The chunk is being submitted; and it was answered before that returned. */
   submitting = false;
   again = false;
+  /** Its marks found no room once, and are written in what was kept for them. */
+  triedAgain = false;
   /** In the list of writes in flight. */
   linked = false;
   before: ReplicaIo | null = null;
