@@ -1,7 +1,7 @@
 /**
  * What a nexus says of itself: values that `explain`, `where` and the objects' status are made of.
  */
-import type { HoldfastError } from './errors.ts';
+import type { ErrorCode } from './errors.ts';
 import type { ReplicaId, SnapshotId } from './ids.ts';
 import type { Generation, MembershipRecord } from './membership.ts';
 
@@ -59,7 +59,8 @@ export interface NexusStatus {
   /** Longest time that an I/O waited for a removal or a majority, since open. */
   readonly longestStallMs: number;
   readonly counters: Readonly<Record<string, number>>;
-  readonly error: HoldfastError | null;
+  /** Why it failed; plain, for it crosses threads, where errors lose their class. */
+  readonly error: { readonly code: ErrorCode; readonly message: string } | null;
 }
 
 /** One line of the trace of one request, for `explain` and the life of a write in ARCHITECTURE. */

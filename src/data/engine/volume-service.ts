@@ -313,10 +313,11 @@ export class VolumeService {
   #report(): AttachmentReport {
     const spec = this.#spec;
     const status = this.#nexus.status();
+    const error = status.error ?? this.#error;
     return {
       volume: spec.volume,
       spec,
-      status: this.#error && !status.error ? { ...status, error: this.#error } : status,
+      status: { ...status, error: error && { code: error.code, message: error.message } },
       frontends: spec.frontends.map((kind) => this.#frontendReport(kind)),
     };
   }

@@ -415,6 +415,7 @@ export class Nexus implements BlockDevice {
     const core = this.#core;
     const suspended = this.#life.phase === 'serving' && this.#life.blockedMs >= SUSPENDED_MS;
     const missing = this.#membership.missingVoters();
+    const { error } = this.#life;
     return {
       phase: suspended ? 'suspended' : this.#life.phase,
       reason: suspended ? 'Waits for a majority of voters' : this.#life.reason,
@@ -430,7 +431,7 @@ export class Nexus implements BlockDevice {
       snapshots: this.#snapshots.list.map((snapshot) => snapshot.id),
       longestStallMs: this.#watchdog.longestStallMs,
       counters: core.counters.all(),
-      error: this.#life.error,
+      error: error === null ? null : { code: error.code, message: error.message },
     };
   }
 

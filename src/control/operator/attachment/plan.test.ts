@@ -98,6 +98,8 @@ function seen(change: Partial<AttachmentObservation>): AttachmentObservation {
   };
 }
 
+const FENCED = { code: 'fenced', message: 'Another nexus took the volume over' } as const;
+const LOST = { phase: 'failed', reason: FENCED.message, error: FENCED } as const;
 const BOTH: Attachment = { nodeName: 'n1', frontends: ['nbd', 'fuse'] };
 
 /** One row: what is seen, what is to be done, and what is said. */
@@ -213,6 +215,40 @@ const TABLE: readonly [string, Partial<AttachmentObservation>, readonly string[]
     { errand: 'snapshot s' },
     ['attach n1'],
     'Attached False Opening',
+  ],
+  [
+    'a snapshot needs a nexus and one works at it already, beside one that lost the volume to it',
+    {
+      errand: 'snapshot s',
+      attachments: [
+        { node: 'n1', report: report(LOST, []) },
+        { node: 'n2', report: report({}, []) },
+      ],
+    },
+    ['detach n1'],
+    'Attached False Detaching',
+  ],
+  [
+    'the only nexus lost the volume to another that is gone',
+    { errand: 'snapshot s', attachments: [{ node: 'n1', report: report(LOST, []) }] },
+    ['detach n1'],
+    'Attached False Failed',
+  ],
+  [
+    'it lost the volume to another that is gone, and somebody attached it',
+    { volume: volume(BOTH), attachments: [{ node: 'n1', report: report(LOST) }] },
+    ['detach n1'],
+    'Attached False Failed',
+  ],
+  [
+    'it lost the volume to another and is mounted: nothing is detached under a filesystem',
+    {
+      volume: volume(BOTH),
+      attachments: [{ node: 'n1', report: report(LOST) }],
+      mounts: [mount('n1', '/m')],
+    },
+    [],
+    'Attached False Failed',
   ],
   [
     'it is to grow',

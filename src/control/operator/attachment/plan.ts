@@ -91,7 +91,8 @@ function decideWanted(seen: AttachmentObservation): Wanted | null {
   );
   if (errand === '' || home === undefined) return null;
   // Stay where an errand runs already.
-  const nodeName = seen.attachments[0]?.node ?? home.nodeName;
+  const running = seen.attachments.find(({ report }) => !hasFailed(report));
+  const nodeName = running?.node ?? home.nodeName;
   return { attachment: { nodeName, frontends: [] }, errand };
 }
 
@@ -141,6 +142,7 @@ function planAttached(
 ): AttachmentPlan {
   const { report, node } = found;
   const { attachment } = wanted;
+  if (hasFailed(report)) return planFailed(seen, found);
   if (!hasFrontends(report, attachment)) {
     // Frontends are chosen when a volume is opened: open it again with the ones that are wanted.
     if (seen.mounts.some((entry) => entry.node === node)) {
@@ -179,6 +181,28 @@ function planAttached(
       },
     },
     requeueAfterMs: isMoving ? POLL_MOVING_MS : isLevelling ? 1_000 : POLL_STEADY_MS,
+  };
+}
+
+/** For good: another nexus owns, or owned, the volume. Only one that is opened anew may serve. */
+function hasFailed({ status }: AttachmentReport): boolean {
+  return status.phase === 'failed';
+}
+
+function planFailed(
+  seen: AttachmentObservation,
+  { node, report }: FoundAttachment,
+): AttachmentPlan {
+  const mounted = seen.mounts.find((entry) => entry.node === node);
+  const { message, ...failed } = attached(node, report);
+  const then =
+    mounted === undefined
+      ? 'it is opened again'
+      : `it is opened again once it is unmounted from ${mounted.mount.path}`;
+  return {
+    actions: mounted === undefined ? [{ type: 'detach', node }] : [],
+    conditions: [{ ...failed, message: `${message}; ${then}` }, healthy(report, seen.now)],
+    requeueAfterMs: mounted === undefined ? POLL_MOVING_MS : POLL_WAITING_MS,
   };
 }
 
