@@ -116,7 +116,7 @@ test('A volume thread that died gives up its replica', async () => {
 
 test('A volume thread that ended in order leaves nothing open', async () => {
   await withThread(async ({ directory, store, runner, exited }) => {
-    await runner.call('volume.stop', {});
+    await runner.call('volume.stop', { force: false });
     assert.deepEqual(await openBelow(directory), []);
     await exited;
     await (await store.openReplica(replica)).close();

@@ -48,4 +48,9 @@ export interface FuseMounts {
   findMountPoints(device: string): Promise<string[]>;
   /** Orderly end: unmounts and ends the holder. Always ends, also when nobody serves. */
   unmount(state: FuseMountState): Promise<void>;
+  /**
+   * Ends whatever lies on `imageFile` (loop devices, mounts, holders) without a state that says so:
+   * what is mounted on it gets errors. Nothing to do in all ordinary cases.
+   */
+  clearUnknown(imageFile: string): Promise<void>;
 }

@@ -65,7 +65,7 @@ class MoodyDevice implements BlockDevice {
 
 const host = createNodeHost({ logLevel: 'silent' });
 const device = new MoodyDevice(new MemoryDevice({ sizeBytes: Number(sizeText) }));
-const frontend = await FuseFrontend.start({
+const session = {
   mounts: new NodeFuseMounts(host.exec),
   disk: host.disk,
   log: host.log,
@@ -73,12 +73,13 @@ const frontend = await FuseFrontend.start({
   stateFile: `${directory}/disk.json`,
   openDevice: () => device,
   epoch: 1,
-});
+};
+const frontend = await FuseFrontend.start(session);
 try {
   await run('mkfs.xfs', ['-q', '-f', frontend.report().url]);
   await run('mount', [frontend.report().url, mountPoint]);
 } catch (error) {
-  await frontend.stop();
+  await FuseFrontend.clear(session);
   throw error;
 }
 process.stdout.write('ready\n');
@@ -97,6 +98,6 @@ lines.on('close', () => {
 
 async function end(): Promise<void> {
   await run('umount', [mountPoint]).catch(() => run('umount', ['-l', mountPoint]));
-  await frontend.stop();
+  await FuseFrontend.clear(session);
   process.exit(0);
 }

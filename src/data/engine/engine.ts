@@ -14,6 +14,7 @@ import {
   CONTROL_PLANE,
   type EngineMethods,
   type Handlers,
+  hasCode,
   HoldfastError,
   type Incarnation,
   type LayerUse,
@@ -32,7 +33,7 @@ import { KeyedMutex } from '#lib/mod.ts';
 import { AttachmentStore } from './attachment-store.ts';
 import { PoolRegistry } from './pool-registry.ts';
 import { ReplicaHost } from './replica-host.ts';
-import type { VolumeRunner } from './volume-methods.ts';
+import type { VolumeMethods, VolumeRunner } from './volume-methods.ts';
 import type { VolumeSettings } from './volume-service.ts';
 
 export interface EngineOptions {
@@ -324,10 +325,11 @@ export class Engine {
       // Nobody opens the replica between its release and the runner.
       const runner = await (local === null ? start() : this.#mutex.run(local, start));
       try {
+        // Before anything of it is on this machine: an engine that comes after knows what to end.
+        if (!resume) await this.#store.put(spec);
         await runner.call('volume.start', { resume });
-        await this.#store.put(spec);
       } catch (error) {
-        await this.#drop(spec.volume);
+        await this.#giveUp(spec.volume, hasCode(error, 'fenced'));
         throw error;
       }
     });
@@ -353,16 +355,29 @@ export class Engine {
 
   async #detach(volume: VolumeId): Promise<void> {
     await this.#mutex.run(volume, async () => {
-      if (this.#attached.has(volume)) await this.#drop(volume);
+      if (this.#attached.has(volume)) await this.#drop(volume, 'volume.stop', { force: false });
       await this.#store.remove(volume);
     });
   }
 
+  /**
+   * It did not start. A volume that moved has nothing to give to what is mounted here but errors;
+   * any other is tried again, and its session waits.
+   */
+  async #giveUp(volume: VolumeId, moved: boolean): Promise<void> {
+    if (moved) await this.#drop(volume, 'volume.stop', { force: true });
+    else await this.#drop(volume, 'volume.handOver', {});
+  }
+
   /** Ends the runner in order and takes the local replica back. */
-  async #drop(volume: VolumeId): Promise<void> {
+  async #drop<End extends 'volume.stop' | 'volume.handOver'>(
+    volume: VolumeId,
+    end: End,
+    params: ParamsOf<VolumeMethods, End>,
+  ): Promise<void> {
     const { runner, localReplica } = this.#get(volume);
     const stop = async (): Promise<void> => {
-      await runner.call('volume.stop', {});
+      await runner.call(end, params);
       this.#attached.delete(volume);
     };
     // Nobody asks a runner that ends to open the replica: it would be open in it for ever.

@@ -31,8 +31,11 @@ export type VolumeMethods = Pick<
   /** Its pool came back; nothing when the local replica is open already. */
   'volume.openReplica': Call<{ readonly directory: string }, None>;
   'volume.replicas': Call<{ readonly replicas: readonly ReplicaPlace[] }, None>;
-  /** Orderly end: frontends, nexus (rule 15), local replica. */
-  'volume.stop': Call<None, None>;
+  /**
+   * Orderly end: frontends, nexus (rule 15), local replica. `in-use` while a filesystem is mounted
+   * on its device, unless forced: it gets errors from then on.
+   */
+  'volume.stop': Call<{ readonly force: boolean }, None>;
   /** End of the process to come: sessions stay with their holders. */
   'volume.handOver': Call<None, None>;
 };

@@ -13,7 +13,6 @@
 import {
   type AttachmentReport,
   type AttachSpec,
-  type FrontendReport,
   HoldfastError,
   type NodeId,
   type ReplicaId,
@@ -22,7 +21,6 @@ import {
   type VoteMethods,
 } from '#api/mod.ts';
 import { AlignDevice, type BlockDevice, isBlank } from '#data/block/mod.ts';
-import { FuseFrontend, NbdServer } from '#data/frontend/mod.ts';
 import { DEFAULT_NEXUS_POLICY, Nexus } from '#data/nexus/mod.ts';
 import { PeerConnector, type Replica } from '#data/replica/mod.ts';
 import { openFileReplica } from '#data/store/mod.ts';
@@ -32,6 +30,7 @@ import { RpcClient } from '#rpc/mod.ts';
 import { ControlVote } from './control-vote.ts';
 import { PeerAddresses } from './peer-addresses.ts';
 import { ReplicaHost } from './replica-host.ts';
+import { VolumeFrontends } from './volume-frontends.ts';
 import type { VolumeHandlers } from './volume-methods.ts';
 
 /** All that a volume needs to run; plain values, so that it crosses to another thread. */
@@ -49,14 +48,12 @@ export interface VolumeSettings {
 }
 
 const RESUME_ASK_MS = 3_000;
-const RETRY_MS = 1_000;
 /** A write with FUA goes on as a flush. */
 const LAST_STEPS = new Set(['acknowledged', 'flushing']);
 
 export class VolumeService {
   readonly #settings: VolumeSettings;
   readonly #host: Host;
-  readonly #fuseMounts: FuseMounts | null;
   readonly #replicas: ReplicaHost;
   readonly #addresses: PeerAddresses;
   readonly #controller: RpcClient<VoteMethods>;
@@ -64,9 +61,7 @@ export class VolumeService {
   readonly #nexus: Nexus;
   /** What NBD serves: made anew when writes were lost, so that only new sessions go on. */
   #device: BlockDevice;
-  #nbd: NbdServer | null = null;
-  #fuse: FuseFrontend | null = null;
-  readonly #frontendErrors = new Map<'nbd' | 'fuse', string>();
+  readonly #frontends: VolumeFrontends;
   #error: HoldfastError | null = null;
   #stopped = false;
   #isListening = false;
@@ -77,7 +72,6 @@ export class VolumeService {
   constructor(settings: VolumeSettings, host: Host, fuseMounts: FuseMounts | null) {
     this.#settings = settings;
     this.#host = host;
-    this.#fuseMounts = fuseMounts;
     const { spec } = settings;
     this.#spec = spec;
     this.#replicas = new ReplicaHost(host);
@@ -98,6 +92,16 @@ export class VolumeService {
     });
     this.#nexus = this.#createNexus();
     this.#device = new AlignDevice(this.#nexus);
+    this.#frontends = new VolumeFrontends({
+      host,
+      fuseMounts,
+      spec,
+      nbdPath: `${settings.socketPrefix}.${spec.volume.slice(-12)}.nbd`,
+      stateDirectory: settings.stateDirectory,
+      nbdDevice: () => this.#device,
+      openSession: (sessionEpoch) => new AlignDevice(this.#nexus.session(sessionEpoch)),
+      epoch: () => this.#nexus.epoch,
+    });
     this.#nexus.onLoss(() => this.#failSessions());
   }
 
@@ -106,7 +110,7 @@ export class VolumeService {
    */
   #failSessions(): void {
     this.#device = new AlignDevice(this.#nexus.session());
-    this.#nbd?.failSessions(this.#settings.spec.volume, this.#host.clock.monotonicMs());
+    this.#frontends.failNbdSessions();
   }
 
   readonly handlers: VolumeHandlers = {
@@ -135,7 +139,7 @@ export class VolumeService {
     'volume.grow': async ({ sizeBytes }) => {
       await this.#nexus.grow(sizeBytes);
       this.#spec = { ...this.#spec, sizeBytes };
-      await this.#fuse?.showSize();
+      await this.#frontends.showSize();
       return this.#report();
     },
     'volume.rebuild': ({ replica, full }) => {
@@ -148,8 +152,8 @@ export class VolumeService {
     },
     'volume.isBlank': async () => ({ isBlank: await isBlank(this.#nexus) }),
     'volume.trace': ({ timeoutMs }) => this.#trace(timeoutMs),
-    'volume.stop': async () => {
-      await this.#stop();
+    'volume.stop': async ({ force }) => {
+      await this.#stop(force);
       return {};
     },
     'volume.handOver': async () => {
@@ -247,63 +251,12 @@ export class VolumeService {
   async #serve(): Promise<void> {
     try {
       await this.#nexus.start();
-      if (!this.#stopped) await this.#startFrontends();
+      if (!this.#stopped) await this.#frontends.start();
     } catch (error) {
       if (!HoldfastError.is(error)) throw error;
       this.#error = error;
       this.#host.log.error('Volume does not serve', { volume: this.#settings.spec.volume, error });
     }
-  }
-
-  async #startFrontends(): Promise<void> {
-    for (const kind of this.#settings.spec.frontends) {
-      await this.#startFrontend(kind).catch((error: unknown) => {
-        if (!HoldfastError.is(error)) throw error;
-        this.#frontendErrors.set(kind, `${error.code}: ${error.message}`);
-        this.#host.log.error('Frontend did not start', { kind, error, details: error.details });
-        this.#host.clock.after(RETRY_MS, () => void this.#retryFrontends());
-      });
-    }
-  }
-
-  async #retryFrontends(): Promise<void> {
-    if (!this.#stopped) await this.#startFrontends();
-  }
-
-  async #startFrontend(kind: 'nbd' | 'fuse'): Promise<void> {
-    if (kind === 'nbd') this.#nbd ??= await this.#startNbd();
-    else this.#fuse ??= await this.#startFuse();
-    this.#frontendErrors.delete(kind);
-  }
-
-  #startNbd(): Promise<NbdServer> {
-    const { volume: name, claim: description } = this.#settings.spec;
-    return NbdServer.start(this.#host, {
-      address: { kind: 'unix', path: this.#nbdPath() },
-      exports: () => [{ name, description, device: this.#device }],
-    });
-  }
-
-  #startFuse(): Promise<FuseFrontend> {
-    const { spec, stateDirectory } = this.#settings;
-    if (!this.#fuseMounts) {
-      throw new HoldfastError('capability-missing', 'This machine cannot mount volumes', {
-        details: { remedy: 'Run `holdfast doctor`; the volume is served over NBD meanwhile' },
-      });
-    }
-    return FuseFrontend.start({
-      mounts: this.#fuseMounts,
-      disk: this.#host.disk,
-      log: this.#host.log,
-      imageFile: `${stateDirectory}/${spec.volume}.img`,
-      stateFile: `${stateDirectory}/${spec.volume}.fuse.json`,
-      openDevice: (sessionEpoch) => new AlignDevice(this.#nexus.session(sessionEpoch)),
-      epoch: this.#nexus.epoch,
-    });
-  }
-
-  #nbdPath(): string {
-    return `${this.#settings.socketPrefix}.${this.#settings.spec.volume.slice(-12)}.nbd`;
   }
 
   #resolve(replica: ReplicaId, timeoutMs: number): Promise<Address> | Replica {
@@ -318,17 +271,8 @@ export class VolumeService {
       volume: spec.volume,
       spec,
       status: { ...status, error: error && { code: error.code, message: error.message } },
-      frontends: spec.frontends.map((kind) => this.#frontendReport(kind)),
+      frontends: this.#frontends.reports(),
     };
-  }
-
-  #frontendReport(kind: 'nbd' | 'fuse'): FrontendReport {
-    const error = this.#frontendErrors.get(kind) ?? '';
-    if (kind === 'fuse') return this.#fuse?.report() ?? { kind, url: '', error };
-    const url = this.#nbd
-      ? `nbd+unix:///${this.#settings.spec.volume}?socket=${this.#nbdPath()}`
-      : '';
-    return { kind, url, error };
   }
 
   async #replicaReport(): Promise<ReplicaReport | null> {
@@ -365,19 +309,16 @@ export class VolumeService {
     return traced.promise.finally(() => timer.cancel());
   }
 
-  async #stop(): Promise<void> {
-    await this.#fuse?.demandUnmounted();
+  async #stop(force: boolean): Promise<void> {
+    await this.#frontends.stop(force);
     this.#stopped = true;
-    await this.#nbd?.stop();
-    await this.#fuse?.stop();
     await this.#nexus.close();
     await this.#closeParts();
   }
 
   async #handOver(): Promise<void> {
     this.#stopped = true;
-    await this.#nbd?.stop();
-    await this.#fuse?.handOver();
+    await this.#frontends.handOver();
     await this.#nexus.close();
     await this.#closeParts();
   }

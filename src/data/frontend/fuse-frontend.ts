@@ -62,14 +62,17 @@ export class FuseFrontend {
     });
   }
 
-  /** The device serves already: the kernel asks as soon as the loop device exists. */
+  /**
+   * Takes the session of the last engine over, or begins one. The device serves already:
+   * the kernel asks as soon as the loop device exists.
+   */
   static async start(options: FuseFrontendOptions): Promise<FuseFrontend> {
     const remembered = await readState(options);
     if (remembered !== undefined) {
       const channel = await takeOver(options, remembered);
       if (channel) return FuseFrontend.#resume(options, channel, remembered);
-      await clear(options, remembered);
     }
+    await clearDevices(options, remembered);
     const { channel, state } = await options.mounts.mount(options.imageFile);
     const session: SessionState = { ...state, sessionEpoch: options.epoch, loopDevice: '' };
     const frontend = new FuseFrontend(options, channel, session, false);
@@ -108,27 +111,27 @@ export class FuseFrontend {
 
   /**
    * A device that is taken from under a mounted filesystem leaves it unclean, whoever asks for it.
-   * Throws `in-use`.
+   * Throws `in-use`. Asked of the session as it lies on this machine, whichever engine made it.
    */
-  async demandUnmounted(): Promise<void> {
-    const { loopDevice } = this.#state;
-    const [path] = await this.#options.mounts.findMountPoints(loopDevice);
-    if (path === undefined) return;
-    throw new HoldfastError('in-use', 'Volume is mounted', {
-      details: { device: loopDevice, path, remedy: 'Unmount it first' },
-    });
+  static async demandUnmounted({ mounts, imageFile }: FuseFrontendOptions): Promise<void> {
+    for (const device of await mounts.findLoops(imageFile)) {
+      const [path] = await mounts.findMountPoints(device);
+      if (path === undefined) continue;
+      throw new HoldfastError('in-use', 'Volume is mounted', {
+        details: { device, path, remedy: 'Unmount it first' },
+      });
+    }
   }
 
   /**
-   * The end of the attachment: loop device, mount and holder go. The filesystem is unmounted
-   * before.
+   * The end of the attachment: loop device, mount, holder and state go, whichever engine made them;
+   * one that serves does so until this returns, and is abandoned then.
    */
-  async stop(): Promise<void> {
-    const { disk, stateFile } = this.#options;
-    await clear(this.#options, this.#state);
-    this.#server.abandon();
+  static async clear(options: FuseFrontendOptions): Promise<void> {
+    const { disk, stateFile, imageFile } = options;
+    await clearDevices(options, await readState(options));
     await disk.remove(stateFile);
-    await disk.remove(this.#state.imageFile);
+    await disk.remove(imageFile);
   }
 
   abandon(): void {
@@ -167,11 +170,16 @@ async function readState(options: FuseFrontendOptions): Promise<SessionState | u
   }
 }
 
-async function clear(options: FuseFrontendOptions, state: FuseMountState): Promise<void> {
-  for (const device of await options.mounts.findLoops(state.imageFile)) {
-    await options.mounts.detachLoop(device);
+/** Without its state: an engine was killed between the mount and the note of it. */
+async function clearDevices(
+  { mounts, imageFile }: FuseFrontendOptions,
+  state: FuseMountState | undefined,
+): Promise<void> {
+  if (state !== undefined) {
+    for (const device of await mounts.findLoops(imageFile)) await mounts.detachLoop(device);
+    await mounts.unmount(state);
   }
-  await options.mounts.unmount(state);
+  await mounts.clearUnknown(imageFile);
 }
 
 async function takeOver(

@@ -3,9 +3,9 @@
  * setsid(1) and umount(8), run without a shell and without waiting in a synchronous call: the files
  * that they look at are served by this very process.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type StdioOptions } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
-import { access, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import koffi from 'koffi';
 import { HoldfastError } from '#api/mod.ts';
@@ -20,6 +20,10 @@ const HOLDER_FD = 3;
 const PROGRAM_TIMEOUT_MS = 20_000;
 /** Prints its own pid, then becomes a sleeper that only keeps descriptor 3. */
 const HOLDER_SCRIPT = 'echo $$; exec sleep 2147483647 >/dev/null 2>&1';
+/** In the environment of a holder: what it holds, for those who find no state. */
+const HOLDER_IMAGE = 'HOLDFAST_IMAGE';
+/** A session is mounted on one that an engine did not know of: two, rarely. */
+const MOUNTS_ON_IMAGE_MAX = 16;
 const FUSECTL = '/sys/fs/fuse/connections';
 
 const SYS_pidfd_open = 434;
@@ -60,7 +64,7 @@ export class NodeFuseMounts implements FuseMounts {
     let holderPid = 0;
     try {
       await mountWith(fd, imageFile);
-      holderPid = await startHolder(fd);
+      holderPid = await startHolder(fd, imageFile);
       const state: FuseMountState = {
         imageFile,
         holderPid,
@@ -120,14 +124,25 @@ export class NodeFuseMounts implements FuseMounts {
     if ((await processStart(state.holderPid)) === state.holderStart) killIfAlive(state.holderPid);
   }
 
+  async clearUnknown(imageFile: string): Promise<void> {
+    const loops = await this.findLoops(imageFile);
+    for (let count = 0; count < MOUNTS_ON_IMAGE_MAX; count++) {
+      if ((await mountOn(imageFile)) === undefined) break;
+      await this.#abort({ imageFile, connection: await connectionOf(imageFile) });
+    }
+    for (const device of loops) await this.detachLoop(device);
+    for (const pid of await holdersOf(imageFile)) killIfAlive(pid);
+  }
+
   /** The end that never waits for a server: abort the connection, then unmount lazily. */
-  async #abort(state: FuseMountState): Promise<void> {
-    if ((await mountOn(state.imageFile)) === undefined) return;
-    if (!(await exists(`${FUSECTL}/${state.connection}`))) {
+  async #abort(session: Pick<FuseMountState, 'imageFile' | 'connection'>): Promise<void> {
+    const { imageFile, connection } = session;
+    if ((await mountOn(imageFile)) === undefined) return;
+    if (!(await exists(`${FUSECTL}/${connection}`))) {
       await this.#run(['mount', '-t', 'fusectl', 'fusectl', FUSECTL]);
     }
-    await writeFile(`${FUSECTL}/${state.connection}/abort`, '1').catch(() => undefined);
-    await this.#run(['umount', '-l', state.imageFile]);
+    await writeFile(`${FUSECTL}/${connection}/abort`, '1').catch(() => undefined);
+    await this.#run(['umount', '-l', imageFile]);
   }
 
   async #has(program: string): Promise<boolean> {
@@ -171,10 +186,12 @@ function mountWith(fd: number, imageFile: string): Promise<void> {
 }
 
 /** setsid --fork leaves the holder to init: it is a child of neither engine nor node. */
-function startHolder(fd: number): Promise<number> {
+function startHolder(fd: number, imageFile: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const argv = ['--fork', 'sh', '-c', HOLDER_SCRIPT];
-    const child = spawn('setsid', argv, { stdio: ['ignore', 'pipe', 'ignore', fd], cwd: '/' });
+    const env = { PATH: process.env['PATH'], [HOLDER_IMAGE]: imageFile };
+    const stdio: StdioOptions = ['ignore', 'pipe', 'ignore', fd];
+    const child = spawn('setsid', argv, { stdio, env, cwd: '/' });
     let stdout = '';
     child.stdout?.on('data', (bytes) => (stdout += String(bytes)));
     child.on('error', reject);
@@ -220,6 +237,19 @@ function killIfAlive(pid: number): void {
   } catch {
     // It ended between the look and the kill.
   }
+}
+
+/** Holders that say so themselves; processes that end meanwhile are passed over. */
+async function holdersOf(imageFile: string): Promise<number[]> {
+  const pids = (await readdir('/proc')).map(Number).filter((pid) => pid > 1);
+  const wanted = `${HOLDER_IMAGE}=${imageFile}`;
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
+      return environment.split('\0').includes(wanted);
+    }),
+  );
+  return pids.filter((_, at) => found[at]);
 }
 
 async function mountOn(imageFile: string): Promise<Mount | undefined> {
