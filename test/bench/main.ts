@@ -8,6 +8,7 @@
  *     npm run bench -- --directory /mnt/disk      below which all of them keep their volumes
  *     npm run bench -- --idle                     what ten mounted volumes cost at rest; needs root
  *     npm run bench -- --claims                   500 claims made, mounted and deleted; needs root
+ *     npm run bench -- --claims --count 50        so many claims
  *
  * Without --directory it is /dev/shm: what software costs, without a disk.
  */
@@ -40,6 +41,7 @@ const { values } = parseArgs({
     floors: { type: 'boolean', default: false },
     idle: { type: 'boolean', default: false },
     claims: { type: 'boolean', default: false },
+    count: { type: 'string' },
     output: { type: 'string', short: 'o', default: 'table' },
     directory: { type: 'string', default: '/dev/shm' },
     'size-mib': { type: 'string' },
@@ -63,7 +65,7 @@ function settings(): Settings {
   };
 }
 
-function positive(option: 'size-mib' | 'run-ms' | 'rounds', preset: string): number {
+function positive(option: 'size-mib' | 'run-ms' | 'rounds' | 'count', preset: string): number {
   const value = Number(values[option] ?? preset);
   if (Number.isSafeInteger(value) && value > 0) return value;
   return refuse(`--${option} must be a positive whole number`);
@@ -174,10 +176,11 @@ async function reportIdle(): Promise<void> {
 async function reportClaims(): Promise<void> {
   const missing = whyNotHere(['mkfs.ext4']);
   if (missing !== false) refuse(`cannot mount volumes here: ${missing}`);
+  const claims = positive('count', '500');
   const figures = await measureClaims({
-    claims: 500,
-    mounted: 50,
-    attached: 100,
+    claims,
+    mounted: Math.min(50, claims),
+    attached: Math.min(100, claims),
     onProgress: progress,
   });
   progress('');

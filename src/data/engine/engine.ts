@@ -260,7 +260,7 @@ export class Engine {
       record: founders === null ? null : foundingRecord(founders),
       ...(cloneOf === null ? {} : { cloneOf }),
     });
-    this.#pools.changed();
+    await this.#pools.changed(pool.id, replica);
     const found = await this.#pools.find(replica);
     await this.#openReplica(replica, found?.summary.directory ?? '');
     return this.#describeReplica(replica);
@@ -275,8 +275,9 @@ export class Engine {
     await this.#mutex.run(replica, async () => {
       await this.#replicas.release(replica);
       const found = await this.#pools.find(replica);
-      if (found) await found.pool.deleteReplica(replica);
-      this.#pools.changed();
+      if (!found) return;
+      await found.pool.deleteReplica(replica);
+      await this.#pools.changed(found.pool.id, replica);
     });
   }
 

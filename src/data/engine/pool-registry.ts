@@ -53,7 +53,6 @@ export class PoolRegistry {
   readonly #file: string;
   readonly #entries = new Map<PoolId, Entry>();
   readonly #mutex = new KeyedMutex();
-  #changes = 0;
 
   constructor(host: Host, cluster: ClusterId, file: string) {
     this.#host = host;
@@ -128,9 +127,7 @@ export class PoolRegistry {
     replica: ReplicaId,
   ): Promise<{ pool: StorePool; summary: ReplicaSummary } | undefined> {
     for (const pool of this.opened()) {
-      const summary = (await pool.listReplicas()).find(
-        ({ identity }) => identity.replica === replica,
-      );
+      const summary = await pool.findReplica(replica);
       if (summary) return { pool, summary };
     }
     return undefined;
@@ -171,26 +168,39 @@ export class PoolRegistry {
     return { ...base, ...space, replicas };
   }
 
-  /** Replicas came or went. */
-  changed(): void {
-    this.#changes += 1;
-    for (const entry of this.#entries.values()) entry.look = null;
+  /** A replica came or went: what is known of the pool is brought up to date, not read anew. */
+  async changed(pool: PoolId, replica: ReplicaId): Promise<void> {
+    const entry = this.#entries.get(pool);
+    if (!entry?.store) return;
+    const { store } = entry;
+    await this.#looking(pool, async () => {
+      const { look } = entry;
+      if (look === null) return;
+      const summary = await store.findReplica(replica);
+      const others = look.summaries.filter(({ identity }) => identity.replica !== replica);
+      entry.look = { ...look, summaries: summary ? [...others, summary] : others };
+    });
   }
 
-  async #lookInto(entry: Entry, store: StorePool): Promise<Look> {
-    const atMs = this.#host.clock.monotonicMs();
-    const { look: before } = entry;
-    if (before !== null && atMs - before.spaceAtMs < SPACE_MS_MAX) return before;
-    const changes = this.#changes;
-    const isFresh = before !== null && atMs - before.atMs < LOOK_MS_MAX;
-    const [space, summaries] = await Promise.all([
-      this.#host.disk.space(entry.directory),
-      isFresh ? before.summaries : store.listReplicas(),
-    ]);
-    await store.keepReserve(space);
-    const look = { atMs: isFresh ? before.atMs : atMs, spaceAtMs: atMs, space, summaries };
-    if (changes === this.#changes) entry.look = look;
-    return look;
+  /** One look or change of it at a time: none is overtaken by an older one. */
+  #looking<T>(pool: PoolId, action: () => Promise<T>): Promise<T> {
+    return this.#mutex.run(`look ${pool}`, action);
+  }
+
+  #lookInto(entry: Entry, store: StorePool): Promise<Look> {
+    return this.#looking(entry.pool, async () => {
+      const atMs = this.#host.clock.monotonicMs();
+      const { look: before } = entry;
+      if (before !== null && atMs - before.spaceAtMs < SPACE_MS_MAX) return before;
+      const isFresh = before !== null && atMs - before.atMs < LOOK_MS_MAX;
+      const [space, summaries] = await Promise.all([
+        this.#host.disk.space(entry.directory),
+        isFresh ? before.summaries : store.listReplicas(),
+      ]);
+      await store.keepReserve(space);
+      entry.look = { atMs: isFresh ? before.atMs : atMs, spaceAtMs: atMs, space, summaries };
+      return entry.look;
+    });
   }
 
   async #remember(): Promise<void> {

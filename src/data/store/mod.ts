@@ -162,6 +162,8 @@ export interface StorePool {
   deleteReplica(replica: ReplicaId): Promise<void>;
   /** Every replica on the disk, also those that do not open. */
   listReplicas(): Promise<ReplicaSummary[]>;
+  /** One of them; undefined when there is none of this id. */
+  findReplica(replica: ReplicaId): Promise<ReplicaSummary | undefined>;
   capacity(): Promise<{ readonly totalBytes: number; readonly freeBytes: number }>;
   /** Keeps room for metadata, where there is plenty: called now and then with how full it is. */
   keepReserve(space: SpaceReport): Promise<void>;

@@ -193,6 +193,34 @@ test('openFileReplica opens a replica without its pool, one opener at a time', a
   await bench.openStore();
 });
 
+test('A source that was begun anew leaves its clone what it has, when it is deleted', async () => {
+  const bench = await StoreBench.create();
+  await bench.write(0, filled(1));
+  await bench.run(bench.store.createSnapshot(S1, { epoch: 1, n: 1 }));
+  const cloneOf = { replica: REPLICA, snapshot: S1 };
+  const sizeBytes = 8 * 1024 * 1024;
+  const identity = identityOf(R2, V2);
+  await bench.run(bench.pool.createReplica({ identity, sizeBytes, record: null, cloneOf }));
+  await bench.run(bench.store.reset(sizeBytes));
+  await bench.run(bench.store.close());
+  await bench.run(bench.pool.deleteReplica(REPLICA));
+  await bench.openStore(R2);
+  assert.deepEqual(await bench.read(0), filled(1));
+  await bench.run(bench.store.close());
+  await bench.run(bench.pool.deleteReplica(R2));
+  assert.deepEqual(await bench.run(bench.host.disk.list('/pool/replicas')), []);
+});
+
+test('A replica is found by its id, without a look at the others', async () => {
+  const bench = await StoreBench.create();
+  const found = await bench.run(bench.pool.findReplica(REPLICA));
+  assert.deepEqual([found], await bench.run(bench.pool.listReplicas()));
+  assert.equal(await bench.run(bench.pool.findReplica(R2)), undefined);
+  await bench.run(bench.store.close());
+  await bench.run(bench.pool.deleteReplica(REPLICA));
+  assert.equal(await bench.run(bench.pool.findReplica(REPLICA)), undefined);
+});
+
 test('A clone shares layers with its source, each may be deleted first', async () => {
   for (const first of ['source', 'clone', 'snapshot'] as const) {
     const bench = await StoreBench.create();

@@ -282,35 +282,45 @@ export class FilePool implements StorePool {
           cause: error,
         });
       }
+      let alone = false;
       try {
+        alone = await this.#sharesNothing(replica);
         await this.#delete(replica);
       } finally {
         await lock.release();
       }
-      await this.#sweep();
+      if (alone) await this.#removeDirectory(replica);
+      else await this.#sweep();
     });
   }
 
   async listReplicas(): Promise<ReplicaSummary[]> {
-    const { disk } = this.#host;
     const summaries: ReplicaSummary[] = [];
-    for (const replica of await this.#replicas()) {
-      const directory = replicaDirectory(this.directory, replica);
-      try {
-        const { identity, sizeBytes } = await ReplicaHeaderFile.read(disk, directory);
-        let error: HoldfastError | null = null;
-        if (identity.cluster !== this.#header.cluster || identity.pool !== this.id) {
-          error = foreign(`${directory}/replica`, 'cluster', identity.cluster);
-        }
-        summaries.push({ identity, sizeBytes, directory, error });
-      } catch (error) {
-        if (!HoldfastError.is(error)) throw error;
-        // The file that would say more is the damaged one: what is known is the directory's name.
-        const identity = unknownIdentity(this.#header, replica);
-        summaries.push({ identity, sizeBytes: 0, directory, error });
-      }
-    }
+    for (const replica of await this.#replicas()) summaries.push(await this.#summarise(replica));
     return summaries;
+  }
+
+  async findReplica(replica: ReplicaId): Promise<ReplicaSummary | undefined> {
+    const path = `${replicaDirectory(this.directory, replica)}/replica`;
+    if ((await this.#host.disk.stat(path)) === undefined) return undefined;
+    return this.#summarise(replica);
+  }
+
+  async #summarise(replica: ReplicaId): Promise<ReplicaSummary> {
+    const directory = replicaDirectory(this.directory, replica);
+    try {
+      const { identity, sizeBytes } = await ReplicaHeaderFile.read(this.#host.disk, directory);
+      let error: HoldfastError | null = null;
+      if (identity.cluster !== this.#header.cluster || identity.pool !== this.id) {
+        error = foreign(`${directory}/replica`, 'cluster', identity.cluster);
+      }
+      return { identity, sizeBytes, directory, error };
+    } catch (error) {
+      if (!HoldfastError.is(error)) throw error;
+      // The file that would say more is the damaged one: what is known is the directory's name.
+      const identity = unknownIdentity(this.#header, replica);
+      return { identity, sizeBytes: 0, directory, error };
+    }
   }
 
   async capacity(): Promise<{ readonly totalBytes: number; readonly freeBytes: number }> {
@@ -372,6 +382,32 @@ export class FilePool implements StorePool {
     // Without its `replica` file the directory is no replica any more; the rest can be repeated.
     await disk.remove(`${directory}/replica`);
     await disk.syncDirectory(directory);
+  }
+
+  /**
+   * Only frozen layers are shared: a replica that is its head alone, beside which no file of
+   * another layer lies, is nobody's source. Its files go without a look at every other replica.
+   */
+  async #sharesNothing(replica: ReplicaId): Promise<boolean> {
+    const { disk } = this.#host;
+    const directory = replicaDirectory(this.directory, replica);
+    try {
+      const { layers } = await ReplicaHeaderFile.read(disk, directory);
+      const names = await disk.list(directory);
+      const found = names.map(layerOfFile).filter((layer) => layer !== null);
+      return layers.length === 1 && found.every((layer) => layer === layers[0]?.layer);
+    } catch (error) {
+      if (HoldfastError.is(error)) return false;
+      throw error;
+    }
+  }
+
+  async #removeDirectory(replica: ReplicaId): Promise<void> {
+    const { disk } = this.#host;
+    const directory = replicaDirectory(this.directory, replica);
+    await sweepDirectory(disk, directory, await disk.list(directory), () => false);
+    await removeQuietly(disk, directory);
+    await disk.syncDirectory(replicasDirectory(this.directory));
   }
 
   /** Directories of deleted replicas: only layers that others have stay, and in the end nothing. */

@@ -66,6 +66,9 @@ export interface FileReplicaOptions {
   readonly onClosed: () => void;
 }
 
+/** What a merge or a checkpoint changes without being told; a copy at rest is not asked at all. */
+const USAGE_MS_MAX = 60_000;
+
 export class FileReplica implements ReplicaStore {
   readonly #options: FileReplicaOptions;
   readonly #files: OpenedReplica;
@@ -81,6 +84,8 @@ export class FileReplica implements ReplicaStore {
   readonly #inspected = new InspectedSegments();
   /** Cold verbs that began or ended. */
   #moves = 0;
+  #usage: { readonly changes: number; readonly atMs: number; readonly usage: ReplicaUsage } | null =
+    null;
   #condition: OpenCondition;
   #cold: Promise<unknown> = Promise.resolve();
   #closing = false;
@@ -392,7 +397,14 @@ export class FileReplica implements ReplicaStore {
 
   async usage(): Promise<ReplicaUsage> {
     this.#checkOpen();
-    return this.#dataPath.guard(async () => usageOf(this.#files));
+    const { clock } = this.#options.host;
+    const atMs = clock.monotonicMs();
+    const known = this.#usage;
+    if (known?.changes === this.#changes && atMs - known.atMs < USAGE_MS_MAX) return known.usage;
+    const changes = this.#changes;
+    const usage = await this.#dataPath.guard(async () => usageOf(this.#files));
+    this.#usage = { changes, atMs, usage };
+    return usage;
   }
 
   async layerUses(budgetMs: number): Promise<LayerUse[]> {
