@@ -8,6 +8,9 @@ import { VERSION } from './version.ts';
 import { parseRoleOptions, type RoleOptions } from './role-options.ts';
 import { ThreadRunner } from './thread-runner.ts';
 
+/** Every volume that opens on another node may ask at once. */
+const CONNECTIONS_MAX = 512;
+
 export async function runEngine(args: readonly string[]): Promise<void> {
   const options = parseRoleOptions(args);
   const host = createNodeHost({ logFile: `${options.logFile}.engine.log` });
@@ -31,6 +34,7 @@ export async function runEngine(args: readonly string[]): Promise<void> {
   await serveRpc(host.net, options.engineAddress, engine.handlers, {
     ...host,
     checks: ENGINE_CHECKS,
+    connectionsMax: CONNECTIONS_MAX,
   });
   giveBackAtRest(host);
   process.once('SIGTERM', () => {

@@ -12,6 +12,8 @@ export interface RpcClientOptions {
   readonly connectTimeoutMs?: number;
   /** Calls in flight; further ones fail with `refused`. */
   readonly callsMax?: number;
+  /** The connection ends when so long no call was under way; the next call connects again. */
+  readonly idleMs?: number;
 }
 
 export interface RpcCallOptions {
@@ -33,6 +35,8 @@ export class RpcClient<Table> {
   readonly address: AddressText;
   readonly #options: RpcClientOptions;
   #session: Promise<ClientSession> | null = null;
+  #calls = 0;
+  #idle: Timer | null = null;
   #closed = false;
 
   constructor(options: RpcClientOptions) {
@@ -49,19 +53,43 @@ export class RpcClient<Table> {
     const { clock } = this.#options;
     const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
     const startMs = clock.monotonicMs();
-    const session = await this.#openSession(timeoutMs);
-    const leftMs = timeoutMs - (clock.monotonicMs() - startMs);
-    return (await session.call(method, params, leftMs, options.signal)) as ResultOf<Table, Name>;
+    this.#beginCall();
+    try {
+      const session = await this.#openSession(timeoutMs);
+      const leftMs = timeoutMs - (clock.monotonicMs() - startMs);
+      return (await session.call(method, params, leftMs, options.signal)) as ResultOf<Table, Name>;
+    } finally {
+      this.#endCall();
+    }
   }
 
   /** Calls in flight fail with `aborted`. Idempotent. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#idle?.cancel();
+    this.#disconnect();
+  }
+
+  #disconnect(): void {
     void this.#session?.then(
       (session) => session.close(new HoldfastError('aborted', 'RPC client is closed')),
       () => {},
     );
+    this.#session = null;
+  }
+
+  #beginCall(): void {
+    this.#calls += 1;
+    this.#idle?.cancel();
+    this.#idle = null;
+  }
+
+  #endCall(): void {
+    this.#calls -= 1;
+    const { idleMs, clock } = this.#options;
+    if (idleMs === undefined || this.#calls > 0 || this.#closed) return;
+    this.#idle = clock.after(idleMs, () => this.#disconnect());
   }
 
   async #openSession(timeoutMs: number): Promise<ClientSession> {

@@ -162,6 +162,35 @@ describe('RPC', () => {
     );
   });
 
+  test('An idle client leaves its connection to others, and connects again', async () => {
+    await withServer(
+      async ({ net, clock }) => {
+        const after = (ms: number): Promise<void> =>
+          new Promise((resolve) => clock.after(ms, resolve));
+        const options = { net, clock, address: ADDRESS };
+        const first = new RpcClient<TestMethods>({ ...options, idleMs: 1_000 });
+        const second = new RpcClient<TestMethods>({ ...options, idleMs: 1_000 });
+        await first.call('echo', { text: 'a' });
+        await after(500);
+        await first.call('echo', { text: 'b' });
+        await after(900);
+        await rejects(second.call('echo', { text: 'c' }), 'disconnected');
+        await after(200);
+        assert.equal((await second.call('echo', { text: 'd' })).text, 'd');
+        await after(1_100);
+        const hanging = rejects(first.call('hang', {}, { timeoutMs: 5_000 }), 'timed-out');
+        await after(3_000);
+        await rejects(second.call('echo', { text: 'e' }), 'disconnected');
+        await hanging;
+        await after(1_100);
+        assert.equal((await second.call('echo', { text: 'f' })).text, 'f');
+        first.close();
+        second.close();
+      },
+      { connectionsMax: 1 },
+    );
+  });
+
   test('A client connects again after the server was replaced', async () => {
     const world = new SimWorld(2);
     const { net, clock, log } = world.addNode('a');

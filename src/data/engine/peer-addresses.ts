@@ -3,6 +3,9 @@ import { type EngineMethods, HoldfastError, type ReplicaId, type ReplicaPlace } 
 import type { Address, Clock, Net } from '#host/mod.ts';
 import { parseAddress, RpcClient } from '#rpc/mod.ts';
 
+/** Each volume asks each engine, rarely: hundreds of them would hold hundreds of connections. */
+const IDLE_MS = 2_000;
+
 export class PeerAddresses {
   readonly #net: Net;
   readonly #clock: Clock;
@@ -44,7 +47,12 @@ export class PeerAddresses {
   #client(address: string): RpcClient<EngineMethods> {
     const known = this.#clients.get(address);
     if (known) return known;
-    const client = new RpcClient<EngineMethods>({ net: this.#net, clock: this.#clock, address });
+    const client = new RpcClient<EngineMethods>({
+      net: this.#net,
+      clock: this.#clock,
+      address,
+      idleMs: IDLE_MS,
+    });
     this.#clients.set(address, client);
     return client;
   }

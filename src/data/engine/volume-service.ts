@@ -47,6 +47,8 @@ export interface VolumeSettings {
   readonly localDirectory: string | null;
 }
 
+/** The vote is asked for when a volume opens or loses a member. */
+const VOTE_IDLE_MS = 2_000;
 const RESUME_ASK_MS = 3_000;
 /** A write with FUA goes on as a flush. */
 const LAST_STEPS = new Set(['acknowledged', 'flushing']);
@@ -80,6 +82,7 @@ export class VolumeService {
       net: host.net,
       clock: host.clock,
       address: settings.controllerAddress,
+      idleMs: VOTE_IDLE_MS,
     });
     this.#connector = new PeerConnector({
       net: host.net,
