@@ -83,19 +83,24 @@ interface Call<Params, Result> {
   readonly result: Result;
 }
 
+export interface EngineReport {
+  readonly node: NodeId;
+  readonly cluster: ClusterId;
+  readonly version: string;
+  readonly pid: number;
+  readonly pools: readonly PoolReport[];
+  readonly attachments: readonly AttachmentReport[];
+}
+
 /** Answered by `engine`. */
 export interface EngineMethods {
-  'engine.describe': Call<
-    Record<string, never>,
-    {
-      readonly node: NodeId;
-      readonly cluster: ClusterId;
-      readonly version: string;
-      readonly pid: number;
-      readonly pools: readonly PoolReport[];
-      readonly attachments: readonly AttachmentReport[];
-    }
-  >;
+  'engine.describe': Call<Record<string, never>, EngineReport>;
+  /**
+   * As `engine.describe`, of one volume alone: every pool, of the replicas and attachments those of
+   * the volume, and replicas of which nobody can say whose they are. As dear as the volume is, not
+   * as the node.
+   */
+  'engine.describeVolume': Call<{ readonly volume: VolumeId }, EngineReport>;
   /** Whether it answers at all. */
   'engine.ping': Call<Record<string, never>, Record<string, never>>;
   /** Opens (and, when `create`, first makes) a pool in a directory. */

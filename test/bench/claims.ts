@@ -19,6 +19,8 @@ export interface ClaimsOptions {
   /** Together, with isolation `shared`. */
   readonly attached: number;
   readonly onProgress: (what: string) => void;
+  /** A step was done: a long run says where it is, also to a file. */
+  readonly onStep: (times: Times) => void;
 }
 
 export interface Times {
@@ -125,7 +127,7 @@ class ClaimsBench {
   }
 
   async run(): Promise<ClaimsFigures> {
-    const { claims, mounted, attached, onProgress } = this.#options;
+    const { claims, mounted, attached, onProgress, onStep } = this.#options;
     await Promise.all(this.#watchers().map((watcher) => watcher.start()));
     await this.#createClass();
     await this.#size('before');
@@ -143,7 +145,9 @@ class ClaimsBench {
         onProgress(`${what}: ${++done} of ${some.length}`);
         return ms;
       });
-      times.push({ what, count: some.length, p50Ms: share(took, 0.5), p99Ms: share(took, 0.99) });
+      const [p50Ms, p99Ms] = [share(took, 0.5), share(took, 0.99)];
+      times.push({ what, count: some.length, p50Ms, p99Ms });
+      onStep({ what, count: some.length, p50Ms, p99Ms });
     };
     await step('claim to Bound', names, CREATORS, (name) => this.#bind(name));
     await this.#size(`with ${claims} claims`);
@@ -209,6 +213,12 @@ class ClaimsBench {
     const tookMs = performance.now() - fromMs;
     await this.#client.delete('Mount', { namespace: 'default', name });
     await this.#mounts.until(name, (mount) => mount === undefined);
+    // Detaching comes after: the next step attaches the volume itself.
+    const { metadata } = this.#volumeOf(name);
+    await this.#volumes.until(
+      metadata.name,
+      (volume) => volume?.spec.attachment === undefined && !isAttached(volume),
+    );
     return tookMs;
   }
 

@@ -182,10 +182,15 @@ async function reportClaims(): Promise<void> {
     mounted: Math.min(50, claims),
     attached: Math.min(100, claims),
     onProgress: progress,
+    onStep: ({ what, count }) => console.error(`${clockTime()} ${what}: all ${count}`),
   });
   progress('');
   if (values.output === 'json') console.log(JSON.stringify(figures, null, 2));
   else console.log(printableClaims(figures));
+}
+
+function clockTime(): string {
+  return new Date().toISOString().slice(11, 19);
 }
 
 async function main(): Promise<void> {

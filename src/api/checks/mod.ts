@@ -99,6 +99,7 @@ const record = shape<MembershipRecord>({
 
 export const ENGINE_CHECKS: Checks<EngineMethods> = {
   'engine.describe': nothing,
+  'engine.describeVolume': shape({ volume }),
   'engine.ping': nothing,
   'pool.ensure': shape({ pool, directory: path, create: flag }),
   'pool.space': shape({ pool }),

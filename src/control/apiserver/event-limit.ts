@@ -37,7 +37,7 @@ export class EventLimit {
   }
 
   #onChange(): void {
-    const isMany = this.#options.store.list(TABLE).length > EVENTS_MAX + EVENTS_SLACK;
+    const isMany = this.#options.store.count(TABLE) > EVENTS_MAX + EVENTS_SLACK;
     if (this.#isDue || (!isMany && this.#timer !== undefined)) return;
     this.#isDue = true;
     this.#options.clock.defer(() => {

@@ -11,7 +11,8 @@ import type {
   StoreKey,
   StoreTransaction,
 } from './object-store.ts';
-import { HISTORY_LIMITS, orderOf, orderOfObject, withVersion } from './object-store.ts';
+import { HISTORY_LIMITS, orderOf, withVersion } from './object-store.ts';
+import { SortedShelf } from './sorted-shelf.ts';
 
 export interface Journal {
   /** Durable when it returns. Changes up to `compactedVersion` may be forgotten. */
@@ -34,17 +35,11 @@ export interface MemoryStoreOptions {
   readonly contents?: StoreContents;
 }
 
-/** One resource: its objects by `namespace/name`, and their order when it was asked for. */
-interface Shelf {
-  readonly objects: Map<string, JsonObject>;
-  sorted: readonly JsonObject[] | undefined;
-}
-
 export class MemoryStore implements ObjectStore {
   readonly #wallMs: () => number;
   readonly #history: HistoryLimits;
   readonly #journal: Journal | undefined;
-  readonly #shelves = new Map<string, Shelf>();
+  readonly #shelves = new Map<string, SortedShelf>();
   readonly #listeners = new Map<string, Set<() => void>>();
   readonly #commitListeners = new Set<(changes: readonly Change[]) => void>();
   #changes: Change[] = [];
@@ -73,15 +68,19 @@ export class MemoryStore implements ObjectStore {
   }
 
   find(key: StoreKey): JsonObject | undefined {
-    return this.#shelves.get(key.resource)?.objects.get(orderOf(key.namespace, key.name));
+    return this.#shelves.get(key.resource)?.find(orderOf(key.namespace, key.name));
   }
 
   list(resource: string, namespace?: string): readonly JsonObject[] {
     const shelf = this.#shelves.get(resource);
     if (shelf === undefined) return [];
-    const sorted = (shelf.sorted ??= sortedOf(shelf.objects));
+    const sorted = shelf.all();
     if (namespace === undefined) return sorted;
     return sorted.filter((object) => namespaceOf(object) === namespace);
+  }
+
+  count(resource: string): number {
+    return this.#shelves.get(resource)?.count ?? 0;
   }
 
   transact<Result>(action: (transaction: StoreTransaction) => Result): Result {
@@ -162,13 +161,10 @@ export class MemoryStore implements ObjectStore {
   #set(key: StoreKey, object: JsonObject | undefined): void {
     let shelf = this.#shelves.get(key.resource);
     if (shelf === undefined) {
-      shelf = { objects: new Map(), sorted: undefined };
+      shelf = new SortedShelf();
       this.#shelves.set(key.resource, shelf);
     }
-    shelf.sorted = undefined;
-    const order = orderOf(key.namespace, key.name);
-    if (object === undefined) shelf.objects.delete(order);
-    else shelf.objects.set(order, object);
+    shelf.set(orderOf(key.namespace, key.name), object);
   }
 
   /** Up to which version changes go when these ones have come. */
@@ -201,10 +197,6 @@ export class MemoryStore implements ObjectStore {
 
 function namespaceOf(object: JsonObject): unknown {
   return (object['metadata'] as JsonObject)['namespace'];
-}
-
-function sortedOf(objects: ReadonlyMap<string, JsonObject>): readonly JsonObject[] {
-  return [...objects.values()].sort((a, b) => (orderOfObject(a) < orderOfObject(b) ? -1 : 1));
 }
 
 /** The index of the first change with at least this version. */

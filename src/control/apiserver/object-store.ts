@@ -45,6 +45,8 @@ export interface StoreTransaction extends StoreReader {
 }
 
 export interface ObjectStore extends StoreReader {
+  /** How many objects of the resource there are. */
+  count(resource: string): number;
   /** Changes with a higher version than this are kept. */
   readonly compactedVersion: number;
   /**

@@ -13,9 +13,9 @@ import {
   type PoolReport,
   type ReplicaReport,
   type ResultOf,
+  type VolumeId,
 } from '#api/mod.ts';
 import type { Clock } from '#host/mod.ts';
-import { fullnessOf } from './pool/fullness.ts';
 
 /** The part of RpcClient that reconcilers use; tests give scripted ones. */
 export interface Caller<Table> {
@@ -48,17 +48,21 @@ export interface ClusterObserverOptions {
   readonly cluster: ClusterId;
   /** Undefined for a node that this controller has no address of. */
   readonly access: (node: string) => NodeAccess | undefined;
-  /** Told of every fresh view. */
-  readonly onView?: (view: NodeView) => void;
+  /** Told of every fresh view; of one volume alone where one is given. */
+  readonly onView?: (view: NodeView, volume?: string) => void;
 }
 
-const DESCRIBE_TIMEOUT_MS = 3_000;
+const IN_TIME = { timeoutMs: 3_000 };
 /** A node that does not answer is not asked again before this. */
 const SILENT_MS = 1_000;
 
+/** A node with much to tell is asked less often: a fifth of the time at most goes to telling. */
+const AGE_PER_COST = 4;
+
 interface Entry {
-  view: NodeView;
-  atMs: number;
+  readonly view: NodeView;
+  readonly atMs: number;
+  readonly tookMs: number;
 }
 
 export class ClusterObserver {
@@ -82,8 +86,7 @@ export class ClusterObserver {
     const entry = this.#entries.get(node);
     if (entry !== undefined) {
       const ageMs = this.#options.clock.monotonicMs() - entry.atMs;
-      const isSilent = entry.view.engineError !== null || entry.view.agentError !== null;
-      if (ageMs <= (isSilent ? Math.max(maxAgeMs, SILENT_MS) : maxAgeMs)) return entry.view;
+      if (ageMs <= oldestOf(entry, maxAgeMs)) return entry.view;
     }
     let asking = this.#asking.get(node);
     if (asking === undefined) {
@@ -99,6 +102,28 @@ export class ClusterObserver {
     return new Map(views.map((view) => [view.node, view]));
   }
 
+  /**
+   * What these nodes know of one volume, asked now: as dear as the volume is, however many others
+   * there are. The views have nothing else in them.
+   */
+  async volumeViews(
+    nodes: readonly string[],
+    volume: string,
+  ): Promise<ReadonlyMap<string, NodeView>> {
+    const distinct = [...new Set(nodes)];
+    const ask = async (node: string): Promise<NodeView> => {
+      const known = this.#entries.get(node);
+      if (known !== undefined && isSilent(known.view)) return this.view(node, SILENT_MS);
+      const view = await this.#look(node, volume as VolumeId);
+      // Silence is a matter of the node: it is said, and not asked about again at once.
+      if (isSilent(view)) return this.view(node, SILENT_MS);
+      this.#options.onView?.(view, volume);
+      return view;
+    };
+    const views = await Promise.all(distinct.map(ask));
+    return new Map(views.map((view) => [view.node, view]));
+  }
+
   /** After an action of ours: the next view is asked anew. */
   forget(node: string): void {
     this.#entries.delete(node);
@@ -106,25 +131,30 @@ export class ClusterObserver {
   }
 
   async #ask(node: string): Promise<NodeView> {
+    const { clock, onView } = this.#options;
+    const startMs = clock.monotonicMs();
+    const view = await this.#look(node);
+    const atMs = clock.monotonicMs();
+    this.#entries.set(node, { view, atMs, tookMs: atMs - startMs });
+    onView?.(view);
+    return view;
+  }
+
+  async #look(node: string, volume?: VolumeId): Promise<NodeView> {
     const access = this.#options.access(node);
     const missing = new HoldfastError('not-found', 'Node has no address', { details: { node } });
     const [engine, agent] = await Promise.all([
-      access === undefined ? missing : describe(access.engine, 'engine.describe'),
-      access === undefined ? missing : describe(access.agent, 'node.describe'),
+      access === undefined ? missing : tryCall(describeEngine(access.engine, volume)),
+      access === undefined ? missing : tryCall(access.agent.call('node.describe', {}, IN_TIME)),
     ]);
-    const foreign = HoldfastError.is(engine)
-      ? null
-      : this.#checkIdentity(node, engine as EngineView);
-    const view: NodeView = {
+    const foreign = HoldfastError.is(engine) ? null : this.#checkIdentity(node, engine);
+    return {
       node,
-      engine: HoldfastError.is(engine) || foreign !== null ? null : (engine as EngineView),
+      engine: HoldfastError.is(engine) || foreign !== null ? null : engine,
       engineError: HoldfastError.is(engine) ? engine : foreign,
-      agent: HoldfastError.is(agent) ? null : (agent as AgentView),
+      agent: HoldfastError.is(agent) ? null : agent,
       agentError: HoldfastError.is(agent) ? agent : null,
     };
-    this.#entries.set(node, { view, atMs: this.#options.clock.monotonicMs() });
-    this.#options.onView?.(view);
-    return view;
   }
 
   /** An address is never an identity. */
@@ -136,17 +166,28 @@ export class ClusterObserver {
   }
 }
 
-async function describe(
-  caller: Caller<EngineMethods> | Caller<NodeMethods>,
-  method: 'engine.describe' | 'node.describe',
-): Promise<unknown> {
+function describeEngine(engine: Caller<EngineMethods>, volume?: VolumeId): Promise<EngineView> {
+  if (volume === undefined) return engine.call('engine.describe', {}, IN_TIME);
+  return engine.call('engine.describeVolume', { volume }, IN_TIME);
+}
+
+async function tryCall<Result>(call: Promise<Result>): Promise<Result | HoldfastError> {
   try {
-    const anyCaller = caller as Caller<EngineMethods & NodeMethods>;
-    return await anyCaller.call(method, {}, { timeoutMs: DESCRIBE_TIMEOUT_MS });
+    return await call;
   } catch (error) {
     if (HoldfastError.is(error)) return error;
     throw error;
   }
+}
+
+function isSilent({ engineError, agentError }: NodeView): boolean {
+  return engineError !== null || agentError !== null;
+}
+
+/** Zero asks for what is so now, whatever it costs. */
+function oldestOf({ view, tookMs }: Entry, maxAgeMs: number): number {
+  if (isSilent(view)) return Math.max(maxAgeMs, SILENT_MS);
+  return maxAgeMs === 0 ? 0 : Math.max(maxAgeMs, tookMs * AGE_PER_COST);
 }
 
 export interface FoundReplica {
@@ -177,31 +218,4 @@ export function findAttachments(views: Iterable<NodeView>, volume: string): Foun
     if (report !== undefined) found.push({ node: view.node, report });
   }
   return found;
-}
-
-/** What reconcilers decide on, as text: equal texts, nothing to look at. Counters are left out. */
-export function digestView({ engine, agent }: NodeView): string {
-  const attachments = (engine?.attachments ?? []).map(({ volume, status, frontends }) => [
-    volume,
-    status.phase,
-    status.reason,
-    status.epoch,
-    status.sizeBytes,
-    status.members.map((member) => [member.replica, member.phase, member.errorCode]),
-    frontends,
-  ]);
-  const pools = (engine?.pools ?? []).map((pool) => [
-    pool.pool,
-    pool.error,
-    fullnessOf(pool),
-    pool.replicas.map((report) => [
-      report.identity.replica,
-      report.error,
-      report.sizeBytes,
-      report.state?.incarnation,
-      report.state?.snapshots.map((snapshot) => [snapshot.id, snapshot.sealed]),
-      Math.ceil(((report.usage?.headBytes ?? 0) + (report.usage?.snapshotBytes ?? 0)) / 2 ** 20),
-    ]),
-  ]);
-  return JSON.stringify([attachments, pools, agent?.mounts, agent?.missing, agent === null]);
 }

@@ -7,6 +7,7 @@ import type {
   AttachmentReport,
   AttachSpec,
   ClusterId,
+  EngineReport,
   ErrorCode,
   Incarnation,
   MemberStatus,
@@ -87,7 +88,7 @@ export class FakeNode {
     const fault = this.faults.find((entry) => entry.method === method && entry.times > 0);
     if (fault !== undefined) fault.times -= 1;
     if (fault !== undefined && !fault.isApplied) throw new HoldfastError(fault.code, 'Planted');
-    if (!method.endsWith('describe')) this.calls.push(method);
+    if (!method.includes('describe')) this.calls.push(method);
     // As the real server does: what the operator sends must pass.
     CHECKS[method]?.(params, '');
     const result = this.#act(method, params);
@@ -98,14 +99,9 @@ export class FakeNode {
   #act(method: string, params: Params): unknown {
     switch (method) {
       case 'engine.describe':
-        return {
-          node: this.name,
-          cluster: CLUSTER,
-          version: '0',
-          pid: 1,
-          pools: [...this.pools.keys()].map((pool) => this.#poolReport(pool)),
-          attachments: [...this.attachments.values()].map((entry) => this.#attachment(entry)),
-        };
+        return this.#describe();
+      case 'engine.describeVolume':
+        return this.#describe(params['volume'] as string);
       case 'node.describe':
         return {
           node: this.name,
@@ -137,6 +133,25 @@ export class FakeNode {
       default:
         return this.#actOnVolume(method, params);
     }
+  }
+
+  /** Of one volume alone where it is given. */
+  #describe(volume?: string): EngineReport {
+    const isWanted = (of: string): boolean => volume === undefined || of === volume;
+    const pools = [...this.pools.keys()].map((pool) => this.#poolReport(pool));
+    return {
+      node: this.name as NodeId,
+      cluster: CLUSTER,
+      version: '0',
+      pid: 1,
+      pools: pools.map((pool) => ({
+        ...pool,
+        replicas: pool.replicas.filter(({ identity }) => isWanted(identity.volume)),
+      })),
+      attachments: [...this.attachments.values()]
+        .map((entry) => this.#attachment(entry))
+        .filter((report) => isWanted(report.volume)),
+    };
   }
 
   #actOnVolume(method: string, params: Params): unknown {

@@ -11,7 +11,7 @@ import { EventRecorder, Informer, parseKey, WorkQueue } from '#control/kube/mod.
 import type { Clock, Log, Rng } from '#host/mod.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { reconcileAttachment } from './attachment/apply.ts';
-import { ClusterObserver, digestView } from './cluster-observer.ts';
+import { ClusterObserver } from './cluster-observer.ts';
 import type { NodeAccess, NodeView } from './cluster-observer.ts';
 import { reconcileNode } from './node/apply.ts';
 import { reconcilePool } from './pool/apply.ts';
@@ -20,6 +20,7 @@ import type { OperatorContext } from './reconcile.ts';
 import { reconcileReplica } from './replica/apply.ts';
 import { reconcileSnapshot } from './snapshot/apply.ts';
 import { PoolGrowth } from './space/pool-growth.ts';
+import { ViewDigest } from './view-digest.ts';
 import { reconcileVolume } from './volume/apply.ts';
 
 export interface OperatorOptions {
@@ -45,6 +46,9 @@ const RECONCILERS: Readonly<
   node: reconcileNode,
 };
 
+/** A pool is looked at for what its replicas do, and every look asks the whole node. */
+const POOL_MS = 1_000;
+
 export class Operator {
   readonly context: OperatorContext;
   readonly #options: OperatorOptions;
@@ -57,7 +61,7 @@ export class Operator {
     readonly nodes: Informer<'StorageNode'>;
     readonly persistentVolumes: Informer<'PersistentVolume'>;
   };
-  readonly #digests = new Map<string, string>();
+  readonly #digest = new ViewDigest();
   #quiesced = false;
   /** While a change of nothing but a status is told: a failing reconciler may have made it. */
   #isGentle = false;
@@ -76,7 +80,7 @@ export class Operator {
         clock,
         cluster,
         access,
-        onView: (view) => this.#onView(view),
+        onView: (view, volume) => this.#onView(view, volume),
       }),
       events: new EventRecorder({ client, clock, rng, log, instance: CONTROL_PLANE }),
       isQuiesced: () => this.#quiesced,
@@ -86,6 +90,7 @@ export class Operator {
         pools: this.#informers.pools.all(),
         volumes: this.#informers.volumes.all(),
         replicas: this.#informers.replicas.all(),
+        snapshots: this.#informers.snapshots.all(),
         persistentVolumes: this.#informers.persistentVolumes.all(),
       }),
     };
@@ -297,29 +302,35 @@ export class Operator {
   }
 
   /** Nodes are asked every few seconds; everything else is looked at when an answer is new. */
-  #onView(view: NodeView): void {
-    const nowMs = this.#options.clock.monotonicMs();
-    for (const { pool, totalBytes, freeBytes, error } of view.engine?.pools ?? []) {
-      if (error === '') this.context.growth.note(pool, totalBytes - freeBytes, nowMs);
-    }
-    const digest = digestView(view);
-    if (this.#digests.get(view.node) === digest) return;
-    const isFirst = !this.#digests.has(view.node);
-    this.#digests.set(view.node, digest);
-    if (isFirst) return;
+  #onView(view: NodeView, volume?: string): void {
+    if (volume === undefined) this.#noteGrowth(view);
+    const news =
+      volume === undefined ? this.#digest.note(view) : this.#digest.noteVolume(view, volume);
+    if (!news.node && news.volumes.length === 0) return;
     for (const pool of this.#informers.pools.all()) {
-      if (pool.spec.nodeName === view.node) this.#queues.pool.addGently(pool.metadata.name);
+      // Its figures change with every replica.
+      if (pool.spec.nodeName === view.node) this.#queues.pool.addAfter(pool.metadata.name, POOL_MS);
     }
-    const volumes = new Set<string>();
+    const changed = new Set(news.volumes);
     for (const replica of this.#informers.replicas.all()) {
-      if (replica.spec.nodeName !== view.node) continue;
+      const { nodeName, volumeName } = replica.spec;
+      if (nodeName !== view.node || !(news.node || changed.has(volumeName))) continue;
       this.#queues.replica.addGently(replica.metadata.name);
-      volumes.add(replica.spec.volumeName);
+      changed.add(volumeName);
     }
-    for (const { volume } of view.engine?.attachments ?? []) volumes.add(volume);
-    for (const volume of volumes) {
-      this.#queues.attachment.addGently(volume);
-      this.#queues.volume.addGently(volume);
+    if (news.node) {
+      for (const { volume: attached } of view.engine?.attachments ?? []) changed.add(attached);
+    }
+    for (const name of changed) {
+      this.#queues.attachment.addGently(name);
+      this.#queues.volume.addGently(name);
+    }
+  }
+
+  #noteGrowth({ engine }: NodeView): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const { pool, totalBytes, freeBytes, error } of engine?.pools ?? []) {
+      if (error === '') this.context.growth.note(pool, totalBytes - freeBytes, nowMs);
     }
   }
 

@@ -4,6 +4,7 @@ import type {
   DiskPool,
   PersistentVolume,
   Replica,
+  Snapshot,
   StorageNode,
   Volume,
 } from '#api/kinds/mod.ts';
@@ -41,6 +42,7 @@ export interface KnownObjects {
   readonly pools: readonly DiskPool[];
   readonly volumes: readonly Volume[];
   readonly replicas: readonly Replica[];
+  readonly snapshots: readonly Snapshot[];
   readonly persistentVolumes: readonly PersistentVolume[];
 }
 

@@ -13,6 +13,7 @@ import {
   type ClusterId,
   CONTROL_PLANE,
   type EngineMethods,
+  type EngineReport,
   type Handlers,
   hasCode,
   HoldfastError,
@@ -89,16 +90,8 @@ export class Engine {
   }
 
   readonly handlers: Handlers<EngineMethods> = {
-    'engine.describe': async () => ({
-      node: this.#options.node,
-      cluster: this.#options.cluster,
-      version: this.#options.version,
-      pid: this.#options.processId,
-      pools: await this.#pools.reports((replica) => this.#findReport(replica)),
-      attachments: await Promise.all(
-        [...this.#attached.keys()].map((volume) => this.#report(volume)),
-      ),
-    }),
+    'engine.describe': () => this.#describe(),
+    'engine.describeVolume': ({ volume }) => this.#describe(parseId('volume', volume)),
     'engine.ping': () => Promise.resolve({}),
     'pool.ensure': async ({ pool, directory, create }) => {
       const opened = await this.#pools.ensure(parseId('pool', pool), directory, create);
@@ -156,6 +149,18 @@ export class Engine {
       return {};
     },
   };
+
+  async #describe(only?: VolumeId): Promise<EngineReport> {
+    const { node, cluster, version, processId: pid } = this.#options;
+    const volumes = [...this.#attached.keys()].filter(
+      (volume) => only === undefined || volume === only,
+    );
+    const [pools, attachments] = await Promise.all([
+      this.#pools.reports((replica) => this.#findReport(replica), only),
+      Promise.all(volumes.map((volume) => this.#report(volume))),
+    ]);
+    return { node, cluster, version, pid, pools, attachments };
+  }
 
   /** A planned end: filesystems stay mounted and wait for the next engine. */
   async stop(): Promise<void> {

@@ -9,7 +9,9 @@ import {
   type PoolId,
   type PoolReport,
   type ReplicaId,
+  type ReplicaIdentity,
   type ReplicaReport,
+  type VolumeId,
 } from '#api/mod.ts';
 import { id, listOf, path, shape } from '#api/checks/mod.ts';
 import { openFilePool, type ReplicaSummary, type StorePool } from '#data/store/mod.ts';
@@ -133,11 +135,16 @@ export class PoolRegistry {
     return undefined;
   }
 
-  /** `describe` says what is known of a replica that is open; others are reported as they lie. */
+  /**
+   * `describe` says what is known of a replica that is open; others are reported as they lie. Of
+   * one volume alone where one is given.
+   */
   async reports(
     describe: (replica: ReplicaId) => Promise<ReplicaReport | null>,
+    volume?: VolumeId,
   ): Promise<PoolReport[]> {
-    return Promise.all([...this.#entries.values()].map((entry) => this.#report(entry, describe)));
+    const entries = [...this.#entries.values()];
+    return Promise.all(entries.map((entry) => this.#report(entry, describe, volume)));
   }
 
   async close(): Promise<void> {
@@ -148,6 +155,7 @@ export class PoolRegistry {
   async #report(
     entry: Entry,
     describe: (replica: ReplicaId) => Promise<ReplicaReport | null>,
+    volume: VolumeId | undefined,
   ): Promise<PoolReport> {
     const { pool, directory, store, error } = entry;
     const base = { pool, directory, error: error?.message ?? '', errorCode: error?.code ?? '' };
@@ -161,9 +169,11 @@ export class PoolRegistry {
     if (!store) return { ...base, ...unknown, replicas: [] };
     const { space, summaries } = await this.#lookInto(entry, store);
     const replicas = await Promise.all(
-      summaries.map(
-        async (summary) => (await describe(summary.identity.replica)) ?? closedReport(summary),
-      ),
+      summaries
+        .filter(({ identity }) => volume === undefined || mayBeOf(volume, identity))
+        .map(async (summary) => {
+          return (await describe(summary.identity.replica)) ?? closedReport(summary);
+        }),
     );
     return { ...base, ...space, replicas };
   }
@@ -209,6 +219,11 @@ export class PoolRegistry {
       .map(({ pool, directory }) => ({ pool, directory }));
     await replaceWholeFile(this.#host.disk, this.#file, encodeText(JSON.stringify(pools)));
   }
+}
+
+/** One whose header cannot be read does not say whose it is. */
+function mayBeOf(volume: VolumeId, identity: ReplicaIdentity): boolean {
+  return identity.volume === volume || identity.volume === '';
 }
 
 function closedReport(summary: ReplicaSummary): ReplicaReport {

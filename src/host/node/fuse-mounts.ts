@@ -95,14 +95,17 @@ export class NodeFuseMounts implements FuseMounts {
     return (await this.#demand(argv)).stdout.trim();
   }
 
+  /** From sysfs: no program is run, and no file is asked that a session may not serve. */
   async findLoops(imageFile: string): Promise<string[]> {
-    // Plain `losetup -a` asks each file for its state and hangs where a session is not served.
-    const { stdout } = await this.#demand(['losetup', '-l', '-n', '-O', 'NAME,BACK-FILE']);
-    return stdout
-      .split('\n')
-      .map((line) => line.trim().split(/\s+/))
-      .filter(([, file]) => file === imageFile)
-      .map(([name]) => name ?? '');
+    const names = (await readdir('/sys/block')).filter((name) => name.startsWith('loop'));
+    const found = await Promise.all(
+      names.map(async (name) => {
+        const path = `/sys/block/${name}/loop/backing_file`;
+        const file = await readFile(path, 'utf8').catch(() => '');
+        return file.trimEnd() === imageFile;
+      }),
+    );
+    return names.filter((_, at) => found[at]).map((name) => `/dev/${name}`);
   }
 
   async resizeLoop(device: string): Promise<void> {
@@ -126,6 +129,7 @@ export class NodeFuseMounts implements FuseMounts {
 
   async clearUnknown(imageFile: string): Promise<void> {
     const loops = await this.findLoops(imageFile);
+    if (loops.length === 0 && (await mountOn(imageFile)) === undefined) return;
     for (let count = 0; count < MOUNTS_ON_IMAGE_MAX; count++) {
       if ((await mountOn(imageFile)) === undefined) break;
       await this.#abort({ imageFile, connection: await connectionOf(imageFile) });

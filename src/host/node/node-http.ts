@@ -146,7 +146,10 @@ async function answer(
   options: HttpServeOptions,
 ): Promise<void> {
   const gone = new AbortController();
-  response.once('close', () => gone.abort());
+  // An answer that is complete has nobody who waits for it, and an abort is dear.
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort();
+  });
   response.on('error', () => undefined);
   const request: HttpRequest = {
     method: message.method ?? 'GET',

@@ -37,7 +37,7 @@ export async function observeAttachment(
   const labels = { [LABEL_VOLUME]: name };
   const replicas = (await context.client.list('Replica', { labels })).items;
   const nodes = nodesOf(volume);
-  const views = await context.observer.views(nodes, 250);
+  const views = await context.observer.volumeViews(nodes, name);
   const attachments = findAttachments(views.values(), name);
   const mounts = [...views.values()].flatMap((view) =>
     (view.agent?.mounts ?? [])
@@ -50,7 +50,7 @@ export async function observeAttachment(
     views,
     attachments,
     mounts,
-    errand: await findErrand(context, volume, replicas),
+    errand: findErrand(context, volume, replicas),
     isQuiesced: context.isQuiesced(),
     now: formatTime(context.clock.wallMs()),
     engineAddresses: Object.fromEntries(
@@ -63,18 +63,19 @@ export async function observeAttachment(
 const NEEDS_NEXUS: ReadonlySet<string> = new Set(['NeedsNexus', 'Replacing', 'Shrinking']);
 
 /** Snapshots, growth and joining replicas need a nexus: it is lent for as long as there is work. */
-async function findErrand(
+function findErrand(
   context: OperatorContext,
   volume: Volume,
   replicas: readonly Replica[],
-): Promise<string> {
+): string {
   if (isDeleting(volume) || !isConditionTrue(volume.status?.conditions, 'Ready')) return '';
-  const { items } = await context.client.list('Snapshot');
-  const snapshot = items.find(
-    (entry) =>
-      entry.spec.volumeName === volume.metadata.name &&
-      (isDeleting(entry) || entry.status?.creationTime === undefined),
-  );
+  const snapshot = context
+    .known()
+    .snapshots.find(
+      (entry) =>
+        entry.spec.volumeName === volume.metadata.name &&
+        (isDeleting(entry) || entry.status?.creationTime === undefined),
+    );
   if (snapshot !== undefined) return `snapshot ${snapshot.metadata.name}`;
   const leaving = replicas.find((replica) => isDeleting(replica) && needsNexus(volume, replica));
   if (leaving !== undefined) return `replica ${leaving.metadata.name} leaves`;

@@ -25,18 +25,23 @@ export async function observePool(
   const pool = await findObject(context, 'DiskPool', { name });
   if (pool === undefined) return undefined;
   const node = await context.observer.view(pool.spec.nodeName, 1_000);
-  const { items } = await context.client.list('Replica');
+  // A pool goes only when its replicas have: that is decided on what is so now.
+  const replicas = isDeleting(pool)
+    ? (await context.client.list('Replica')).items
+    : context.known().replicas;
   const report = node.engine?.pools.find((entry) => entry.pool === (name as PoolId));
   const storageNode = await findObject(context, 'StorageNode', { name: pool.spec.nodeName });
   return {
     pool,
     node,
     report,
-    replicas: items.filter((replica) => replica.spec.poolName === name),
+    replicas: replicas.filter((replica) => replica.spec.poolName === name),
     orphans: await observeOrphans(context, pool, report),
     isNodeGone: storageNode === undefined || isDeleting(storageNode),
   };
 }
+
+const NO_ORPHANS: OrphanPlan = { orphans: [], removals: [] };
 
 /** All nodes are asked only where something lies in the pool that nobody here knows. */
 async function observeOrphans(
@@ -44,13 +49,17 @@ async function observeOrphans(
   pool: DiskPool,
   report: PoolReport | undefined,
 ): Promise<OrphanPlan> {
-  // Listed after the pool was asked: a replica has its object before it has its files.
+  const isKnown = (objects: readonly Replica[], { replicas }: PoolReport): boolean => {
+    const known = new Set(objects.map((replica) => replica.metadata.name));
+    return replicas.every((entry) => known.has(entry.identity.replica));
+  };
+  if (report === undefined || isKnown(context.known().replicas, report)) return NO_ORPHANS;
+  // Both may be of before. Listed after the pool was asked: a replica has its object before files.
+  const node = await context.observer.view(pool.spec.nodeName, 0);
+  const now = node.engine?.pools.find((entry) => entry.pool === report.pool);
   const { items } = await context.client.list('Replica');
-  const known = new Set(items.map((replica) => replica.metadata.name));
-  const reports = report?.replicas ?? [];
-  if (reports.every((entry) => known.has(entry.identity.replica))) {
-    return { orphans: [], removals: [] };
-  }
+  if (now === undefined || isKnown(items, now)) return NO_ORPHANS;
+  const reports = now.replicas;
   const { volumes, replicas, nexuses, nowMs } = await observeFacts(context);
   return planOrphans({
     cluster: context.cluster,

@@ -91,7 +91,6 @@ async function createReplica(
     },
     { timeoutMs: 60_000 },
   );
-  context.observer.forget(spec.nodeName);
 }
 
 async function deleteReplica(context: OperatorContext, seen: ReplicaObservation): Promise<void> {
@@ -103,5 +102,4 @@ async function deleteReplica(context: OperatorContext, seen: ReplicaObservation)
   } catch (error) {
     if (!hasCode(error, 'not-found')) throw error;
   }
-  context.observer.forget(spec.nodeName);
 }

@@ -2,7 +2,7 @@ import type { DiskPool, Replica, Volume } from '#api/kinds/mod.ts';
 import type { PoolReport, ReplicaReport } from '#api/mod.ts';
 import type { NodeView } from '../cluster-observer.ts';
 import { findAttachments } from '../cluster-observer.ts';
-import { findObject, isDeleting } from '../reconcile.ts';
+import { findObject } from '../reconcile.ts';
 import type { OperatorContext } from '../reconcile.ts';
 
 export interface ReplicaObservation {
@@ -28,7 +28,7 @@ export async function observeReplica(
   const volume = await findObject(context, 'Volume', { name: volumeName });
   const attachedOn = volume?.spec.attachment?.nodeName ?? volume?.status?.attachment?.nodeName;
   const nodes = attachedOn === undefined ? [nodeName] : [nodeName, attachedOn];
-  const views = await context.observer.views(nodes, isDeleting(replica) ? 0 : 300);
+  const views = await context.observer.volumeViews(nodes, volumeName);
   const node = views.get(nodeName) as NodeView;
   const poolReport = node.engine?.pools.find((entry) => entry.pool === poolName);
   const serving = findAttachments(views.values(), volumeName).find(

@@ -24,7 +24,7 @@ export async function observeSnapshot(
   if (snapshot === undefined) return undefined;
   const volume = await findObject(context, 'Volume', { name: snapshot.spec.volumeName });
   const nodes = volume === undefined ? [] : nodesOf(volume);
-  const views = [...(await context.observer.views(nodes, 300)).values()];
+  const views = [...(await context.observer.volumeViews(nodes, snapshot.spec.volumeName)).values()];
   const { items } = await context.client.list('Volume');
   const dependents = items.filter((other) => isBornFrom(other, name));
   return {

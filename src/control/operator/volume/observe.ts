@@ -60,11 +60,12 @@ export async function observeVolume(
   const { client, observer, rng } = context;
   const labels = { [LABEL_VOLUME]: name };
   const replicas = (await client.list('Replica', { labels })).items;
-  const snapshots = (await client.list('Snapshot')).items;
+  // A volume goes only when its snapshots have: that is decided on what is so now.
+  const snapshots = isDeleting(volume)
+    ? (await client.list('Snapshot')).items
+    : context.known().snapshots;
   const own = snapshots.filter((snapshot) => snapshot.spec.volumeName === name);
-  // Which copies may go is decided on what is so now.
-  const maxAgeMs = replicas.some((replica) => isDeleting(replica)) ? 0 : 300;
-  const views = await observer.views(nodesOf(volume), maxAgeMs);
+  const views = await observer.volumeViews(nodesOf(volume), name);
   const objects = context.known();
   return {
     volume,
@@ -118,6 +119,7 @@ async function findDependents(
   context: OperatorContext,
   snapshots: ReadonlySet<string>,
 ): Promise<string[]> {
+  if (snapshots.size === 0) return [];
   const { items } = await context.client.list('Volume');
   return items
     .filter((other) => {
