@@ -148,7 +148,14 @@ export class EmbeddedControllers {
 
   #onAttachment({ metadata, spec }: ObjectOf<'VolumeAttachment'>): void {
     this.#attachments.addGently(metadata.name);
-    this.#addMounts((mount) => mount.spec.nodeName === spec.nodeName);
+    const { nodeName, source } = spec;
+    const persistentVolume = this.#persistentVolumeInformer.find({
+      name: source.persistentVolumeName,
+    });
+    this.#addMounts((mount) => {
+      const isOfIt = persistentVolume === undefined || isMountOf(mount, persistentVolume);
+      return mount.spec.nodeName === nodeName && isOfIt;
+    });
   }
 
   #addMounts(isMeant: (mount: ObjectOf<'Mount'>) => boolean): void {

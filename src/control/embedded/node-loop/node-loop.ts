@@ -7,7 +7,13 @@
  * - What is mounted here and wanted by no Mount is taken down: it was left by an earlier life of
  *   this node.
  */
-import type { CommonStatus, Mount, MountStatus } from '#api/kinds/mod.ts';
+import type {
+  CommonStatus,
+  Mount,
+  MountStatus,
+  PersistentVolume,
+  VolumeAttachment,
+} from '#api/kinds/mod.ts';
 import { parseQuantity } from '#api/kinds/mod.ts';
 import { HoldfastError, hasCode, type NodeId } from '#api/mod.ts';
 import type { NodeCalls, Service, VolumeCapability } from '#control/csi/mod.ts';
@@ -32,7 +38,7 @@ import type { Clock, Log, Rng } from '#host/mod.ts';
 import { KeyedMutex } from '#lib/mod.ts';
 import type { MountedClaim } from '../claim-volume.ts';
 import { observeMountedClaim } from '../claim-volume.ts';
-import { capabilityOf, MOUNT_FINALIZER } from '../context.ts';
+import { capabilityOf, isMountOf, MOUNT_FINALIZER } from '../context.ts';
 
 type NodeMountObservation = MountedClaim & { readonly mount: Mount };
 
@@ -68,6 +74,7 @@ export class NodeLoop {
   readonly #queue: WorkQueue;
   readonly #informers: readonly { start(): Promise<void>; stop(): void }[];
   readonly #mounts: Informer<'Mount'>;
+  readonly #persistentVolumes: Informer<'PersistentVolume'>;
   /** The capacity that the filesystem of a volume was told of. */
   readonly #grownTo = new Map<string, string>();
   readonly #volumes = new KeyedMutex();
@@ -97,12 +104,21 @@ export class NodeLoop {
       log,
       onChange: (key, before, after) => this.#onMount(key, before, after),
     });
-    const onChange = (): void => this.#addAll();
-    this.#informers = [
-      this.#mounts,
-      new Informer({ kind: 'VolumeAttachment', client, clock, log, onChange }),
-      new Informer({ kind: 'PersistentVolume', client, clock, log, onChange }),
-    ];
+    this.#persistentVolumes = new Informer({
+      kind: 'PersistentVolume',
+      client,
+      clock,
+      log,
+      onChange: (_key, before, after) => this.#addMountsOf(after ?? before),
+    });
+    const attachments = new Informer({
+      kind: 'VolumeAttachment',
+      client,
+      clock,
+      log,
+      onChange: (_key, before, after) => this.#onAttachment(after ?? before),
+    });
+    this.#informers = [this.#mounts, attachments, this.#persistentVolumes];
   }
 
   /** Resolves when work has begun. */
@@ -154,11 +170,18 @@ export class NodeLoop {
     if (after === undefined) void this.#trySweep();
   }
 
-  #addAll(): void {
+  #onAttachment(attachment: VolumeAttachment | undefined): void {
+    if (attachment?.spec.nodeName !== this.#options.nodeName) return;
+    const name = attachment.spec.source.persistentVolumeName;
+    this.#addMountsOf(this.#persistentVolumes.find({ name }));
+  }
+
+  /** All of this node when nobody knows what the volume is bound to. */
+  #addMountsOf(persistentVolume: PersistentVolume | undefined): void {
     for (const mount of this.#mounts.all()) {
-      if (mount.spec.nodeName === this.#options.nodeName) {
-        this.#queue.addGently(formatKey(keyOf(mount)));
-      }
+      if (mount.spec.nodeName !== this.#options.nodeName) continue;
+      if (persistentVolume !== undefined && !isMountOf(mount, persistentVolume)) continue;
+      this.#queue.addGently(formatKey(keyOf(mount)));
     }
   }
 
