@@ -119,6 +119,7 @@ export interface VolumeSnapshotContent {
       readonly volumeHandle?: string | undefined;
       readonly snapshotHandle?: string | undefined;
     };
+    readonly sourceVolumeMode?: 'Filesystem' | 'Block';
     readonly volumeSnapshotClassName?: string | undefined;
     readonly volumeSnapshotRef: ClaimReference;
   };

@@ -6,6 +6,7 @@
 export { createIdentityService } from './identity.ts';
 export type {
   ControllerCalls,
+  CsiSnapshot,
   IdentityCalls,
   NodeCalls,
   RequestOf,
