@@ -84,4 +84,5 @@ export {
   readVolumeSize,
   SIZE_STEP_BYTES,
 } from '../units.ts';
+export { SHIPPED_CLASSES, SIMPLE_CLASS } from './shipped-classes.ts';
 export { formatTime, parseTime } from '../wall-time.ts';

@@ -245,7 +245,8 @@ function planDeletion(seen: VolumeSnapshotObservation): VolumeSnapshotPlan {
     }
     if (!isDeleting(ours)) actions.push({ type: 'delete-content', content: name });
     const why = ours.status?.error?.message;
-    const message = `VolumeSnapshotContent ${name} is being deleted${why === undefined ? '' : `: ${why}`}`;
+    const going = `VolumeSnapshotContent ${name} is being deleted`;
+    const message = why === undefined ? going : `${going}: ${why}`;
     return waits(actions, 'SnapshotDeletePending', message, status);
   }
   const last = held.map((finalizer) => ({ type: 'remove-finalizer', finalizer }) as const);
