@@ -151,6 +151,17 @@ export function isMadeFor(volume: Volume, { metadata }: PersistentVolumeClaim): 
   );
 }
 
+/** What people know a snapshot by: the VolumeSnapshot that has it, else the snapshot itself. */
+export function titleOfSnapshot(
+  name: string,
+  contents: readonly VolumeSnapshotContent[],
+): string | undefined {
+  const content = contents.find(({ status }) => status?.snapshotHandle === name);
+  if (content === undefined) return undefined;
+  const { namespace, name: own } = content.spec.volumeSnapshotRef;
+  return `VolumeSnapshot ${namespace}/${own}`;
+}
+
 /** As it comes, but for what names are made of. */
 export function foreignKind(apiVersion: string, kind: string, isNamespaced: boolean): z.ZodType {
   return z.looseObject({

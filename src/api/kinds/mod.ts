@@ -15,7 +15,7 @@ export type {
   PersistentVolumeClaimStatus,
   StorageClass,
 } from './claim.ts';
-export { isMadeFor, persistentVolumeNameOf } from './cluster-storage.ts';
+export { isMadeFor, persistentVolumeNameOf, titleOfSnapshot } from './cluster-storage.ts';
 export type {
   AccessModeName,
   AttachProblem,

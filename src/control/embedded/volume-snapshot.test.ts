@@ -258,7 +258,7 @@ describe('VolumeSnapshots', () => {
     [
       'that many may read and one may write',
       'AccessModeUnsupported',
-      { accessModes: ['ReadWriteOnce', 'ReadOnlyMany' as never] },
+      { accessModes: ['ReadWriteOnce', 'ReadOnlyMany'] },
     ],
   ];
   for (const [what, reason, change] of refusals) {

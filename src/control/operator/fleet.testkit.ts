@@ -20,7 +20,7 @@ import type {
 } from '#api/mod.ts';
 import { type Check, ENGINE_CHECKS, NODE_CHECKS } from '#api/checks/mod.ts';
 import { GENERATION_ZERO, HoldfastError } from '#api/mod.ts';
-import { API_VERSION } from '#api/kinds/mod.ts';
+import { API_VERSION, SHIPPED_CLASSES } from '#api/kinds/mod.ts';
 import { ControllerService } from '#control/csi/controller/mod.ts';
 import type { NodeCalls, RequestOf, Service } from '#control/csi/mod.ts';
 import { EmbeddedControllers, NodeLoop } from '#control/embedded/mod.ts';
@@ -481,6 +481,9 @@ export class Fleet {
       provisioner: 'csi.holdfast.dev',
       parameters: { replicas: '3' },
     });
+    for (const one of SHIPPED_CLASSES) {
+      if (one.kind === 'VolumeSnapshotClass') await this.client.create(one.kind, one);
+    }
   }
 
   async createClaim(name: string, change: object = {}): Promise<void> {
