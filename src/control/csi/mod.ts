@@ -5,6 +5,7 @@
  */
 export { createIdentityService } from './identity.ts';
 export type {
+  AccessMode,
   ControllerCalls,
   CsiSnapshot,
   IdentityCalls,
@@ -15,3 +16,4 @@ export type {
 } from './messages.ts';
 export { statusOf } from './status.ts';
 export { TOPOLOGY_NODE } from './topology.ts';
+export { viewIdOf } from './view-id.ts';

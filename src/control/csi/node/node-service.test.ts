@@ -44,7 +44,7 @@ async function stage(world: World): Promise<Told> {
     node: 'n1' as NodeId,
     engine,
     mounts,
-    published: {} as PublishedVolumes,
+    published: { setAccess: async () => {} } as unknown as PublishedVolumes,
     disk: {} as Disk,
   });
   await service.NodeStageVolume({

@@ -2,7 +2,7 @@ import type { CommonStatus, Mount, PersistentVolume } from '#api/kinds/mod.ts';
 import { findCondition, parseTime } from '#api/kinds/mod.ts';
 import type { Plan } from '#control/kube/mod.ts';
 import { hasFinalizer, isDeleting } from '#control/kube/mod.ts';
-import { MOUNT_FINALIZER, needsVolume, SELECTED_NODE } from '../context.ts';
+import { isForReaders, MOUNT_FINALIZER, needsVolume, SELECTED_NODE } from '../context.ts';
 import type { MountObservation } from './observe.ts';
 
 export type MountAction =
@@ -63,6 +63,7 @@ function waits(reason: string, message: string, requeueAfterMs = LATER_MS): Moun
 /** The one that has the volume already, or else was there before. */
 function findRival({ mount, others, claim }: MountObservation): Mount | undefined {
   if (hasFinalizer(mount, MOUNT_FINALIZER)) return undefined;
+  if (isForReaders(claim?.spec.accessModes ?? [])) return undefined;
   const isAlone = claim?.spec.accessModes.includes('ReadWriteOncePod') === true;
   return others.find((other) => {
     if (!needsVolume(other)) return false;

@@ -278,7 +278,7 @@ export class NodeLoop {
           other.spec.nodeName === mount.spec.nodeName && hasFinalizer(other, MOUNT_FINALIZER),
       );
       if (!isShared) {
-        await this.#unstage(volumeId);
+        await this.#unstage(volumeId, this.#stagingOf(volumeId));
       }
     }
     try {
@@ -288,9 +288,8 @@ export class NodeLoop {
     }
   }
 
-  async #unstage(volumeId: string): Promise<void> {
+  async #unstage(volumeId: string, stagingTargetPath: string): Promise<void> {
     this.#grownTo.delete(volumeId);
-    const stagingTargetPath = this.#stagingOf(volumeId);
     await this.#options.node.NodeUnstageVolume({ volumeId, stagingTargetPath });
   }
 
@@ -298,7 +297,7 @@ export class NodeLoop {
     for (const targetPath of await this.#options.targetsOf(staged)) {
       await this.#options.node.NodeUnpublishVolume({ volumeId: staged.volume, targetPath });
     }
-    await this.#unstage(staged.volume);
+    await this.#unstage(staged.volume, staged.path);
   }
 
   /** Takes down what no Mount wants: it was given up while this node was away. */
@@ -309,11 +308,12 @@ export class NodeLoop {
     const wanted = new Set(
       items
         .filter((mount) => mount.spec.nodeName === this.#options.nodeName)
-        .flatMap((mount) => mount.status?.volumeName ?? []),
+        .flatMap((mount) => mount.status?.volumeName ?? [])
+        .map((volume) => this.#stagingOf(volume)),
     );
     for (const staged of all) {
-      const isOurs = staged.path === this.#stagingOf(staged.volume);
-      if (!isOurs || wanted.has(staged.volume)) continue;
+      const isOurs = staged.path.startsWith(`${this.#options.stagingDirectory}/`);
+      if (!isOurs || wanted.has(staged.path)) continue;
       try {
         await this.#takeDown(staged);
       } catch (error) {
@@ -342,7 +342,7 @@ export class NodeLoop {
     // What is mounted stays so, whatever an engine that is being restarted answers now.
     const isMounted = this.#options
       .staged()
-      .some((entry) => entry.volume === mount.status?.volumeName);
+      .some((entry) => entry.path === this.#stagingOf(mount.status?.volumeName ?? ''));
     if (type === 'Ready' && isMounted) return;
     const status = type === 'Ready' ? 'False' : 'True';
     await writeStatus(this.#context, 'Mount', keyOf(mount), {
