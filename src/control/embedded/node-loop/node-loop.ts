@@ -31,7 +31,7 @@ import {
 import type { Clock, Log, Rng } from '#host/mod.ts';
 import { KeyedMutex } from '#lib/mod.ts';
 import type { MountedClaim } from '../claim-volume.ts';
-import { observeMountedClaim } from '../claim-volume.ts';
+import { findRival, observeMountedClaim } from '../claim-volume.ts';
 import { capabilityOf, MOUNT_FINALIZER } from '../context.ts';
 
 type NodeMountObservation = MountedClaim & { readonly mount: Mount };
@@ -151,7 +151,10 @@ export class NodeLoop {
       before?.metadata.generation === after?.metadata.generation &&
       before?.metadata.deletionTimestamp === after?.metadata.deletionTimestamp;
     if (!isSame) this.#queue.add(key);
-    if (after === undefined) void this.#trySweep();
+    if (after !== undefined) return;
+    // One that waited for it goes on.
+    this.#addAll();
+    void this.#trySweep();
   }
 
   #addAll(): void {
@@ -189,6 +192,8 @@ export class NodeLoop {
     const { csi } = persistentVolume?.spec ?? {};
     const isAttached = attachment?.status?.attached === true && !isDeleting(attachment);
     if (claim === undefined || csi === undefined || !isAttached) return;
+    // The controller says for whom it waits.
+    if (findRival(seen) !== undefined) return;
     const { client, node } = this.#options;
     await setFinalizer(client, 'Mount', keyOf(mount), MOUNT_FINALIZER, true);
     const volumeId = csi.volumeHandle;
