@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { open, readFile, writeFile } from 'node:fs/promises';
+import { open, readFile, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -291,6 +291,10 @@ describe('Shipped classes', { skip, timeout: 120_000 }, () => {
         if (refusal?.status === 'False') t.diagnostic(refusal.message);
         return isTold || refusal?.status === 'False' ? '' : 'not yet';
       });
+      // What the machine does not allow online is done when it is mounted the next time.
+      await unmount(data);
+      const { blocks, bsize } = await statfs(await mount(data, first));
+      assert.ok(blocks * bsize > 100 * KIB * KIB, `${blocks * bsize}`);
     });
   }
 
