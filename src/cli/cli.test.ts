@@ -103,6 +103,9 @@ describe('holdfast', () => {
         '2s',
       );
       assert.match(bare.err, /There is no VolumeSnapshotClass nowhere/);
+      const [waiting] = (await fleet.client.list('VolumeSnapshot')).items;
+      const why = await cli('explain', 'volumesnapshot', waiting?.metadata.name ?? '');
+      assert.match(why.out, /^[^\n]*There is no VolumeSnapshotClass nowhere/);
     });
   });
 
