@@ -8,6 +8,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import { describeCommands } from '#cli/mod.ts';
+import { SHIPPED_CLASSES } from '#api/kinds/mod.ts';
 import { RESOURCES, toCrd } from '#api/resources/mod.ts';
 import type { Resource, Schema } from '#api/resources/mod.ts';
 
@@ -20,6 +21,7 @@ export function generatedFiles(): ReadonlyMap<string, string> {
   const own = RESOURCES.filter((resource) => resource.group === GROUP);
   const files = new Map<string, string>();
   for (const resource of own) files.set(`deploy/crds/${resource.plural}.yaml`, toYaml(resource));
+  files.set('deploy/classes.yaml', classesToYaml());
   files.set('docs/reference/api.md', toReference(own));
   files.set('docs/reference/commands.md', describeCommands(COMMANDS_NOTE));
   return files;
@@ -28,6 +30,11 @@ export function generatedFiles(): ReadonlyMap<string, string> {
 function toYaml(resource: Resource): string {
   const text = stringify(toCrd(resource), { lineWidth: 0, aliasDuplicateObjects: false });
   return `# ${NOTE}\n${text}`;
+}
+
+function classesToYaml(): string {
+  const parts = SHIPPED_CLASSES.map((one) => stringify(one, { lineWidth: 0 }));
+  return `# ${NOTE}\n${parts.join('---\n')}`;
 }
 
 function toReference(resources: readonly Resource[]): string {

@@ -17,7 +17,7 @@ spec: { nodeName: node-1, directory: /data }
 
 /** Everything that a command can make, as text: equal before and after means nothing was done. */
 async function everything(cli: Cli): Promise<string> {
-  const kinds = ['claims', 'classes', 'volumes', 'replicas', 'snapshots', 'pools', 'nodes'];
+  const kinds = ['claims', 'classes', 'volumes', 'replicas', 'snapshots', 'vs', 'pools', 'nodes'];
   const specs: string[] = [];
   for (const kind of kinds) {
     const { out } = await cli('get', kind, '-o', 'json');

@@ -74,6 +74,41 @@ describe('holdfast', () => {
     });
   });
 
+  test('A snapshot is a VolumeSnapshot: it is deleted as that, and restored in its namespace', async () => {
+    await withCli(3, async (cli, fleet) => {
+      await apply(cli, fleet, claim('demo'));
+      await cli('volume', 'attach', 'demo');
+      const taken = await cli('volume', 'snapshot', 'demo', '--name', 'before');
+      assert.equal(taken.out, 'snapshot default/before taken');
+      const inUse = await cli('delete', 'claim', 'demo', '--yes');
+      assert.match(inUse.err, /snapshots: VolumeSnapshot default\/before/);
+      const [behind] = (await fleet.client.list('Snapshot')).items;
+      const name = behind?.metadata.name ?? '';
+      const refused = await cli('delete', 'snapshot', name, '--yes');
+      assert.match(refused.err, /owner: VolumeSnapshot default\/before/);
+      const elsewhere = await cli('volume', 'restore', 'default/before', 'other/copy');
+      assert.match(elsewhere.err, /remedy: Use default\/copy/);
+      const absent = await cli('volume', 'restore', 'after', 'copy');
+      assert.equal(absent.code, 3);
+      const gone = await cli('delete', 'volumesnapshot', 'before', '--yes');
+      assert.equal(gone.code, 0, gone.err);
+      assert.deepEqual((await fleet.client.list('Snapshot')).items, []);
+      const bare = await cli(
+        'volume',
+        'snapshot',
+        'demo',
+        '--snapshot-class',
+        'nowhere',
+        '--timeout',
+        '2s',
+      );
+      assert.match(bare.err, /There is no VolumeSnapshotClass nowhere/);
+      const [waiting] = (await fleet.client.list('VolumeSnapshot')).items;
+      const why = await cli('explain', 'volumesnapshot', waiting?.metadata.name ?? '');
+      assert.match(why.out, /^[^\n]*There is no VolumeSnapshotClass nowhere/);
+    });
+  });
+
   test('More replicas than nodes is said by mount with every pool and why', async () => {
     await withCli(2, async (cli, fleet) => {
       await apply(cli, fleet, claim('demo'));

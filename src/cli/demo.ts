@@ -1,7 +1,8 @@
-/** What `npm start` adds to `up`: a class, a claim, served over NBD and mounted where possible. */
+/** What `npm start` adds to `up`: a claim, served over NBD and mounted where possible. */
 import type { PersistentVolumeClaim } from '#api/kinds/mod.ts';
-import { hasCode, PROVISIONER } from '#api/mod.ts';
-import { applyObject, keyOf } from '#control/kube/mod.ts';
+import { SIMPLE_CLASS } from '#api/kinds/mod.ts';
+import { hasCode } from '#api/mod.ts';
+import { keyOf } from '#control/kube/mod.ts';
 import { withCluster } from './cluster-client.ts';
 import type { ClusterClient } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
@@ -10,20 +11,6 @@ import { attach, nbdUrl, waitForReady, waitForServing } from './serve-volume.ts'
 
 const CLAIM = 'default/demo';
 const TIMEOUT_MS = 90_000;
-
-export const SIMPLE_CLASS = {
-  apiVersion: 'storage.k8s.io/v1',
-  kind: 'StorageClass',
-  metadata: {
-    name: 'holdfast-simple',
-    annotations: { 'storageclass.kubernetes.io/is-default-class': 'true' },
-  },
-  provisioner: PROVISIONER,
-  parameters: { replicas: '3', isolation: 'thread', onQuorumLoss: 'suspend' },
-  reclaimPolicy: 'Delete',
-  volumeBindingMode: 'Immediate',
-  allowVolumeExpansion: true,
-} as const;
 
 export async function startDemo(context: CliContext, path: string): Promise<void> {
   await withCluster(context, { cluster: path }, async (cluster) => {
@@ -41,7 +28,6 @@ export async function startDemo(context: CliContext, path: string): Promise<void
       namespace: 'default',
       name: 'demo',
     });
-    await applyObject(cluster.api, SIMPLE_CLASS);
     if (before === undefined) await cluster.api.create('PersistentVolumeClaim', claim);
     const ready = await waitForReady(context, cluster, CLAIM, undefined, TIMEOUT_MS);
     const { name } = ready.metadata;

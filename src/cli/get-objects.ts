@@ -105,7 +105,7 @@ async function getAll(
     'PersistentVolumeClaim',
     'Volume',
     'Replica',
-    'Snapshot',
+    'VolumeSnapshot',
     'DiskPool',
     'StorageNode',
   ];

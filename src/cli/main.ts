@@ -11,16 +11,8 @@ import { runCordon, runDrain, runPlan, runStatus } from './maintenance.ts';
 import { runMount, runUnmount } from './mount-volume.ts';
 import { addObjectCommands } from './object-command-table.ts';
 import { formatError } from './print-error.ts';
-import {
-  runAttach,
-  runClone,
-  runExpand,
-  runRebuild,
-  runRestore,
-  runScrub,
-  runSnapshot,
-  runTrace,
-} from './volume-commands.ts';
+import { runClone, runRestore, runSnapshot } from './snapshot-commands.ts';
+import { runAttach, runExpand, runRebuild, runScrub, runTrace } from './volume-commands.ts';
 
 /**
  * Runs one command line and answers its exit code; operating errors are printed, mistakes of ours
@@ -120,16 +112,18 @@ function addVolumeCommands(program: CliCommand, context: CliContext, run: Run): 
   const volume = program.command('volume').description('What can be done with a volume');
   volume
     .command('snapshot <claim>')
-    .description('Freeze a point in time')
+    .description('Freeze a point in time: a VolumeSnapshot of the claim')
     .option('--name <name>', 'Name of the snapshot')
+    .option('--snapshot-class <name>', 'Another class than the default one')
     .option('--no-wait', 'Do not wait until it is taken')
     .addOption(timeout())
     .action(run<[string]>((options, claim) => runSnapshot(context, claim, options)));
   volume
     .command('restore <snapshot> <claim>')
-    .description('A new claim with the contents of a snapshot')
+    .description('A new claim with the contents of a VolumeSnapshot')
     .option('--size <size>', 'Larger than the snapshot')
     .option('--storage-class <name>', 'Another class')
+    .option('--read-only', 'Nobody writes it, every node reads it (ReadOnlyMany)')
     .option('--no-wait', 'Do not wait until it is ready')
     .addOption(timeout())
     .action(
@@ -142,6 +136,7 @@ function addVolumeCommands(program: CliCommand, context: CliContext, run: Run): 
     .description('A new claim with the contents that another one has now')
     .option('--size <size>', 'Larger than the source')
     .option('--storage-class <name>', 'Another class')
+    .option('--read-only', 'Nobody writes it, every node reads it (ReadOnlyMany)')
     .option('--no-wait', 'Do not wait until it is ready')
     .addOption(timeout())
     .action(

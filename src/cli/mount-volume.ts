@@ -33,8 +33,11 @@ export async function runMount(
   return withCluster(context, options, async (cluster) => {
     const claim = await claimToMount(context, cluster, claimText, options, timeoutMs);
     const path = resolve(context.cwd, pathText ?? `${cluster.path}/mnt/${claim.metadata.name}`);
+    // Of what nobody writes there may be as many as are wanted, each at a path of its own.
+    const isForReaders = claim.spec.accessModes.includes('ReadOnlyMany');
     const before = (await mountsOf(cluster, claim)).find(
-      (mount) => mount.metadata.deletionTimestamp === undefined,
+      ({ metadata, spec }) =>
+        metadata.deletionTimestamp === undefined && (!isForReaders || spec.path === path),
     );
     refuseSecondMount(claim, before, path, options);
     const node = await chooseNode(cluster, claim, before?.spec.nodeName ?? options.node);

@@ -1,5 +1,6 @@
 /** What may not be deleted while others need it, told to people before anything is asked. */
 import type { AnyObject, Volume } from '#api/kinds/mod.ts';
+import { titleOfSnapshot } from '#api/kinds/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
 import { formatKey } from '#control/kube/mod.ts';
 import type { ClusterClient } from './cluster-client.ts';
@@ -17,6 +18,14 @@ export async function refuseInUse(cluster: ClusterClient, object: AnyObject): Pr
         holds: holders.join(', '),
         remedy: 'Delete or move these first; cordon it with unschedulable: true meanwhile',
       },
+    });
+  }
+  if (object.kind === 'Snapshot') {
+    const { name } = object.metadata;
+    const title = titleOfSnapshot(name, await cluster.list('VolumeSnapshotContent'));
+    if (title === undefined) return;
+    throw new HoldfastError('in-use', 'Snapshot belongs to a VolumeSnapshot', {
+      details: { name, owner: title, remedy: 'Delete that: holdfast delete volumesnapshot NAME' },
     });
   }
   const volume = await volumeOf(cluster, object);
@@ -41,11 +50,13 @@ export async function refuseInUse(cluster: ClusterClient, object: AnyObject): Pr
       snapshot.metadata.labels?.['holdfast.dev/clone'] === undefined,
   );
   if (snapshots.length === 0) return;
+  const contents = await cluster.list('VolumeSnapshotContent');
+  const titles = snapshots.map(({ metadata: { name } }) => titleOfSnapshot(name, contents) ?? name);
   throw new HoldfastError('in-use', 'Volume has snapshots', {
     details: {
       volume: volume.metadata.name,
-      snapshots: snapshots.map((snapshot) => snapshot.metadata.name).join(', '),
-      remedy: 'Delete them first: holdfast delete snapshot NAME',
+      snapshots: titles.join(', '),
+      remedy: 'Delete them first: holdfast delete volumesnapshot NAME',
     },
   });
 }

@@ -1,20 +1,13 @@
-/** volume snapshot, clone, restore, expand, rebuild, scrub, trace, attach, detach. */
+/** volume expand, rebuild, scrub, trace, attach. */
 import type { PersistentVolumeClaim, Volume } from '#api/kinds/mod.ts';
-import {
-  API_VERSION,
-  findCondition,
-  formatBytes,
-  formatQuantity,
-  formatTime,
-  parseVolumeSize,
-} from '#api/kinds/mod.ts';
+import { findCondition, formatBytes, formatQuantity, parseVolumeSize } from '#api/kinds/mod.ts';
 import { HoldfastError, type TraceEvent } from '#api/mod.ts';
 import { keyOf } from '#control/kube/mod.ts';
 import { withCluster } from './cluster-client.ts';
 import type { ClusterClient, ClusterOption } from './cluster-client.ts';
 import type { CliContext } from './context.ts';
 import { EXIT_NOT_WELL, EXIT_OK } from './exit-codes.ts';
-import { findVolume, parseClaimName } from './find-volume.ts';
+import { findVolume } from './find-volume.ts';
 import { mountsOf } from './mount-volume.ts';
 import { printReport } from './print-objects.ts';
 import { attach, nbdUrl, waitForReady, waitForServing } from './serve-volume.ts';
@@ -32,163 +25,6 @@ export interface VolumeOptions extends ClusterOption {
   readonly timeout?: string | undefined;
   readonly node?: string | undefined;
   readonly output?: string | undefined;
-}
-
-export async function runSnapshot(
-  context: CliContext,
-  claimText: string,
-  options: VolumeOptions,
-): Promise<number> {
-  const timeoutMs = parseSeconds('--timeout', options.timeout, 120);
-  return withCluster(context, options, async (cluster) => {
-    const { volume } = await findVolume(cluster, claimText, options.namespace);
-    const { claimRef } = volume.spec;
-    const base = claimRef?.name ?? volume.metadata.name;
-    const name = options.name ?? `${base.slice(0, 40)}-${stamp(context)}`;
-    await cluster.api.create('Snapshot', {
-      apiVersion: API_VERSION,
-      kind: 'Snapshot',
-      metadata: { name },
-      spec: {
-        volumeName: volume.metadata.name,
-        ...(claimRef === undefined
-          ? {}
-          : { claimRef: { namespace: claimRef.namespace, name: claimRef.name } }),
-      },
-    });
-    if (options.wait === false) {
-      context.out(`snapshot ${name} requested`);
-      return EXIT_OK;
-    }
-    await waitForSnapshot(context, cluster, name, timeoutMs);
-    context.out(`snapshot ${name} taken`);
-    return EXIT_OK;
-  });
-}
-
-/** `20261124-213045`: sorts by time. */
-function stamp(context: CliContext): string {
-  return formatTime(context.host.clock.wallMs())
-    .slice(0, 19)
-    .replaceAll(/[-:]/g, '')
-    .replace('T', '-');
-}
-
-async function waitForSnapshot(
-  context: CliContext,
-  cluster: ClusterClient,
-  name: string,
-  timeoutMs: number,
-): Promise<void> {
-  await waitFor(context, `snapshot ${name}`, timeoutMs, async () => {
-    const snapshot = await cluster.get('Snapshot', { name });
-    if (snapshot.status?.readyToUse === true) return { done: true };
-    const ready = findCondition(snapshot.status?.conditions, 'Ready');
-    return { progress: ready?.message ?? 'being taken' };
-  });
-}
-
-/** A new claim with the contents of a snapshot. The old claim stays as it is. */
-export async function runRestore(
-  context: CliContext,
-  snapshotName: string,
-  claimText: string,
-  options: VolumeOptions,
-): Promise<number> {
-  return withCluster(context, options, async (cluster) => {
-    const snapshot = await cluster.get('Snapshot', { name: snapshotName });
-    const source = await cluster.get('Volume', { name: snapshot.spec.volumeName });
-    const sizeBytes = snapshot.status?.sizeBytes;
-    const size = sizeBytes === undefined ? String(source.spec.size) : formatQuantity(sizeBytes);
-    const dataSourceRef = {
-      apiGroup: 'holdfast.dev',
-      kind: 'Snapshot',
-      name: snapshotName,
-    } as const;
-    return createClaim(context, cluster, claimText, { source, size, dataSourceRef, options });
-  });
-}
-
-/** A new claim with the contents that another one has now. */
-export async function runClone(
-  context: CliContext,
-  sourceText: string,
-  claimText: string,
-  options: VolumeOptions,
-): Promise<number> {
-  return withCluster(context, options, async (cluster) => {
-    const {
-      volume: source,
-      claim,
-      title,
-    } = await findVolume(cluster, sourceText, options.namespace);
-    if (claim === undefined) {
-      throw new HoldfastError('invalid-argument', 'Only a claim can be cloned into a claim', {
-        details: { field: 'source', value: title, remedy: 'Name the claim of the volume' },
-      });
-    }
-    const target = parseClaimName(claimText, options.namespace);
-    if (target.namespace !== claim.metadata.namespace) {
-      throw new HoldfastError('invalid-argument', 'A clone lives in the namespace of its source', {
-        details: {
-          field: 'claim',
-          value: claimText,
-          remedy: `Use ${claim.metadata.namespace ?? 'default'}/${target.name}`,
-        },
-      });
-    }
-    const size = claim.status?.capacity?.storage ?? String(source.spec.size);
-    const { name } = claim.metadata;
-    const dataSourceRef = { kind: 'PersistentVolumeClaim', name } as const;
-    return createClaim(context, cluster, claimText, { source, size, dataSourceRef, options });
-  });
-}
-
-interface NewClaim {
-  readonly source: Volume;
-  readonly size: string;
-  readonly dataSourceRef: NonNullable<PersistentVolumeClaim['spec']['dataSourceRef']>;
-  readonly options: VolumeOptions;
-}
-
-async function createClaim(
-  context: CliContext,
-  cluster: ClusterClient,
-  claimText: string,
-  { source, size, dataSourceRef, options }: NewClaim,
-): Promise<number> {
-  const timeoutMs = parseSeconds('--timeout', options.timeout, 300);
-  const target = parseClaimName(claimText, options.namespace);
-  const storage =
-    options.size === undefined ? size : formatQuantity(parseVolumeSize('--size', options.size));
-  const storageClassName = options.storageClass ?? (await classOf(cluster, source));
-  await cluster.api.create('PersistentVolumeClaim', {
-    apiVersion: 'v1',
-    kind: 'PersistentVolumeClaim',
-    metadata: { namespace: target.namespace, name: target.name },
-    spec: {
-      accessModes: ['ReadWriteOnce'],
-      resources: { requests: { storage } },
-      ...(storageClassName === undefined ? {} : { storageClassName }),
-      dataSourceRef,
-    },
-  });
-  const title = `${target.namespace}/${target.name}`;
-  if (options.wait === false) {
-    context.out(`claim ${title} requested`);
-    return EXIT_OK;
-  }
-  const volume = await waitForReady(context, cluster, title, undefined, timeoutMs);
-  context.out(`claim ${title} ready (volume ${volume.metadata.name})`);
-  return EXIT_OK;
-}
-
-async function classOf(cluster: ClusterClient, source: Volume): Promise<string | undefined> {
-  const { claimRef } = source.spec;
-  if (claimRef === undefined) return undefined;
-  const { namespace, name } = claimRef;
-  const claim = await cluster.find('PersistentVolumeClaim', { namespace, name });
-  return claim?.spec.storageClassName;
 }
 
 export async function runExpand(

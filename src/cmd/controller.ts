@@ -9,7 +9,7 @@ import {
   type VoteMethods,
 } from '#api/mod.ts';
 import { CONTROLLER_CHECKS, VOTE_CHECKS } from '#api/checks/mod.ts';
-import { API_VERSION } from '#api/kinds/mod.ts';
+import { API_VERSION, SHIPPED_CLASSES } from '#api/kinds/mod.ts';
 import type { DiskPool, StorageNode } from '#api/kinds/mod.ts';
 import { layOut } from '#cli/mod.ts';
 import type { KubeClient } from '#control/kube/mod.ts';
@@ -51,6 +51,7 @@ export async function runController(args: readonly string[]): Promise<void> {
   const client = createApiClient(host, directory.apiSocket, 'holdfast-controller');
   await untilApiServes(client, host);
   await seedNodes(client, directory.path, nodes);
+  await seedClasses(client);
   const manifestErrors = await readManifests(host, client, directory.manifests);
 
   const operator = new Operator({
@@ -154,6 +155,11 @@ async function seedNodes(
     await createIfAbsent(client.create('StorageNode', node));
     await createIfAbsent(client.create('DiskPool', pool));
   }
+}
+
+/** As they were made; what a person changed in them since stays. */
+async function seedClasses(client: KubeClient): Promise<void> {
+  for (const one of SHIPPED_CLASSES) await createIfAbsent(client.create(one.kind, one));
 }
 
 async function createIfAbsent(creation: Promise<unknown>): Promise<void> {

@@ -29,6 +29,8 @@ const KINDS: readonly KindName[] = [
   'PersistentVolumeClaim',
   'PersistentVolume',
   'VolumeAttachment',
+  'VolumeSnapshot',
+  'VolumeSnapshotContent',
   'Snapshot',
   'Volume',
   'Replica',
@@ -156,35 +158,22 @@ describe('Claims whose control plane is killed', { skip }, () => {
   }
 
   async function snapshotOf(claimName: string): Promise<string> {
-    const claim = await read('PersistentVolumeClaim', claimName);
-    const persistentVolume = await read('PersistentVolume', claim.spec.volumeName ?? '');
-    const volumeName = persistentVolume.spec.csi?.volumeHandle ?? '';
     const name = `${claimName}-snap`;
     await insist(
       () =>
-        client.create('Snapshot', {
-          apiVersion: API_VERSION,
-          kind: 'Snapshot',
-          metadata: { name },
-          spec: { volumeName },
+        client.create('VolumeSnapshot', {
+          apiVersion: 'snapshot.storage.k8s.io/v1',
+          kind: 'VolumeSnapshot',
+          metadata: { namespace: 'default', name },
+          spec: { source: { persistentVolumeClaimName: claimName } },
         }),
       'already-exists',
     );
     await until(`snapshot ${name} is taken`, async () => {
-      return (await client.get('Snapshot', { name })).status?.readyToUse === true;
+      const { status } = await client.get('VolumeSnapshot', { namespace: 'default', name });
+      return status?.readyToUse === true;
     });
     return name;
-  }
-
-  async function read<Kind extends KindName>(kind: Kind, name: string) {
-    for (;;) {
-      try {
-        return await client.get(kind, { name, namespace: 'default' });
-      } catch (error) {
-        if (!HoldfastError.is(error) || error.code === 'not-found') throw error;
-        await pause(100);
-      }
-    }
   }
 
   async function remove(kind: KindName, name: string): Promise<void> {
@@ -210,7 +199,7 @@ describe('Claims whose control plane is killed', { skip }, () => {
     const copy = await readFile(path.join(twin, 'data'));
     assert.ok(copy.equals(data), `${name}: the clone has it too`);
     await remove('Mount', `${name}-twin`);
-    await remove('Snapshot', snapshot);
+    await remove('VolumeSnapshot', snapshot);
     await remove('PersistentVolumeClaim', name);
     await remove('PersistentVolumeClaim', `${name}-twin`);
   }

@@ -14,8 +14,9 @@ const dataSource = z.strictObject({
 export const claimSpec = z.strictObject({
   accessModes: z
     .array(
-      z.enum(['ReadWriteOnce', 'ReadWriteOncePod'], {
-        error: 'must be ReadWriteOnce or ReadWriteOncePod: shared volumes are not served yet',
+      z.enum(['ReadWriteOnce', 'ReadWriteOncePod', 'ReadOnlyMany'], {
+        error:
+          'must be ReadWriteOnce, ReadWriteOncePod or ReadOnlyMany: volumes that several nodes write are not served',
       }),
       { error: 'must name an access mode, as [ReadWriteOnce]' },
     )

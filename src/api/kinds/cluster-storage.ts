@@ -119,6 +119,7 @@ export interface VolumeSnapshotContent {
       readonly volumeHandle?: string | undefined;
       readonly snapshotHandle?: string | undefined;
     };
+    readonly sourceVolumeMode?: 'Filesystem' | 'Block';
     readonly volumeSnapshotClassName?: string | undefined;
     readonly volumeSnapshotRef: ClaimReference;
   };
@@ -148,6 +149,17 @@ export function isMadeFor(volume: Volume, { metadata }: PersistentVolumeClaim): 
     claimRef?.name === metadata.name &&
     claimRef?.namespace === metadata.namespace
   );
+}
+
+/** What people know a snapshot by: the VolumeSnapshot that has it, else the snapshot itself. */
+export function titleOfSnapshot(
+  name: string,
+  contents: readonly VolumeSnapshotContent[],
+): string | undefined {
+  const content = contents.find(({ status }) => status?.snapshotHandle === name);
+  if (content === undefined) return undefined;
+  const { namespace, name: own } = content.spec.volumeSnapshotRef;
+  return `VolumeSnapshot ${namespace}/${own}`;
 }
 
 /** As it comes, but for what names are made of. */

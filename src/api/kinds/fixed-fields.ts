@@ -6,7 +6,7 @@ import type { KindName } from './kind-table.ts';
 
 export const FIXED_FIELDS: Readonly<Partial<Record<KindName, readonly string[]>>> = {
   PersistentVolumeClaim: ['storageClassName', 'dataSource', 'dataSourceRef', 'volumeMode'],
-  Volume: ['segmentSize', 'source'],
+  Volume: ['segmentSize', 'source', 'frozen'],
   Replica: ['volumeName', 'nodeName', 'poolName', 'segmentSize', 'founders', 'cloneOf'],
   Snapshot: ['volumeName', 'claimRef'],
   DiskPool: ['nodeName', 'directory'],

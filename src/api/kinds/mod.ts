@@ -15,7 +15,7 @@ export type {
   PersistentVolumeClaimStatus,
   StorageClass,
 } from './claim.ts';
-export { isMadeFor, persistentVolumeNameOf } from './cluster-storage.ts';
+export { isMadeFor, persistentVolumeNameOf, titleOfSnapshot } from './cluster-storage.ts';
 export type {
   AccessModeName,
   AttachProblem,
@@ -84,4 +84,5 @@ export {
   readVolumeSize,
   SIZE_STEP_BYTES,
 } from '../units.ts';
+export { SHIPPED_CLASSES, SIMPLE_CLASS } from './shipped-classes.ts';
 export { formatTime, parseTime } from '../wall-time.ts';

@@ -103,6 +103,10 @@ export const volumeSpec = z.strictObject({
         volumeName: 'Name of the Volume.',
       },
     }),
+  frozen: z
+    .boolean()
+    .optional()
+    .describe('Nobody writes it: each node reads a view, a volume that is made for it.'),
   preferredNodes: z
     .array(labelName)
     .max(REPLICAS_MAX)

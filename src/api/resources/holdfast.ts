@@ -199,11 +199,20 @@ function growingRule(field: string): ValidationRule {
   };
 }
 
+/** *No writer*: nodes read a frozen volume through views, which are volumes of their own. */
+const FROZEN_RULE: ValidationRule = {
+  rule: '!has(self.attachment) || !has(self.frozen) || !self.frozen',
+  message: 'a frozen volume is not attached itself: nodes read it through views',
+  fieldPath: '.attachment',
+  reason: 'FieldValueForbidden',
+};
+
 function withRules(kind: KindName, spec: Schema): Schema {
   const grows = GROWING_FIELDS[kind]?.at(-1);
   const rules = [
     ...(FIXED_FIELDS[kind] ?? []).map(fixedRule),
     ...(grows === undefined ? [] : [growingRule(grows)]),
+    ...(kind === 'Volume' ? [FROZEN_RULE] : []),
   ];
   return rules.length === 0 ? spec : { ...spec, 'x-kubernetes-validations': rules };
 }

@@ -53,7 +53,9 @@ export function demandPath(field: string, value: string): string {
 }
 
 /** One node writes, or nobody does: a volume has one nexus. */
+const READERS: AccessMode = 'MULTI_NODE_READER_ONLY';
 const MODES: ReadonlySet<AccessMode> = new Set([
+  READERS,
   'SINGLE_NODE_WRITER',
   'SINGLE_NODE_READER_ONLY',
   'SINGLE_NODE_SINGLE_WRITER',
@@ -71,6 +73,19 @@ export function refusalOf(capability: VolumeCapability): string {
     return `Filesystem ${fsType.slice(0, 40)} is not served: use ext4 or xfs`;
   }
   return '';
+}
+
+/** Many nodes read, nobody writes. */
+export function isForReaders(capability: VolumeCapability | null): boolean {
+  return capability?.accessMode?.mode === READERS;
+}
+
+/** Why a volume that is frozen, or is not, cannot be used like this; empty when it can. */
+export function refusalForReaders(capability: VolumeCapability | null, isFrozen: boolean): string {
+  if (isForReaders(capability) === isFrozen) return '';
+  return isFrozen
+    ? `Nobody writes this volume: use ${READERS}`
+    : `One node has this volume: ${READERS} needs one that was made for it`;
 }
 
 export function demandCapability(field: string, capability: VolumeCapability | null): Wish {

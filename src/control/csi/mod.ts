@@ -5,7 +5,9 @@
  */
 export { createIdentityService } from './identity.ts';
 export type {
+  AccessMode,
   ControllerCalls,
+  CsiSnapshot,
   IdentityCalls,
   NodeCalls,
   RequestOf,
@@ -14,3 +16,4 @@ export type {
 } from './messages.ts';
 export { statusOf } from './status.ts';
 export { TOPOLOGY_NODE } from './topology.ts';
+export { viewIdOf } from './view-id.ts';

@@ -1,6 +1,11 @@
-import type { Mount, PersistentVolume, PersistentVolumeClaim } from '#api/kinds/mod.ts';
+import type {
+  AccessModeName,
+  Mount,
+  PersistentVolume,
+  PersistentVolumeClaim,
+} from '#api/kinds/mod.ts';
 import { PROVISIONER } from '#api/mod.ts';
-import type { ControllerCalls, Service, VolumeCapability } from '#control/csi/mod.ts';
+import type { AccessMode, ControllerCalls, Service, VolumeCapability } from '#control/csi/mod.ts';
 import type { ReconcileContext } from '#control/kube/mod.ts';
 import { hasFinalizer, isDeleting } from '#control/kube/mod.ts';
 import { createHash } from 'node:crypto';
@@ -21,12 +26,20 @@ export const SELECTED_NODE = 'volume.kubernetes.io/selected-node';
 
 /** What a claim asks of its volume, as the sidecars say it. */
 export function capabilityOf(claim: PersistentVolumeClaim, fsType: string): VolumeCapability {
-  const isAlone = claim.spec.accessModes.includes('ReadWriteOncePod');
-  const accessMode = {
-    mode: isAlone ? ('SINGLE_NODE_SINGLE_WRITER' as const) : ('SINGLE_NODE_MULTI_WRITER' as const),
-  };
+  const accessMode = { mode: modeOf(claim.spec.accessModes) };
   if (claim.spec.volumeMode === 'Block') return { accessMode, block: {} };
   return { accessMode, mount: { fsType, mountFlags: [], volumeMountGroup: '' } };
+}
+
+export function modeOf(accessModes: readonly AccessModeName[]): AccessMode {
+  if (isForReaders(accessModes)) return 'MULTI_NODE_READER_ONLY';
+  const isAlone = accessModes.includes('ReadWriteOncePod');
+  return isAlone ? 'SINGLE_NODE_SINGLE_WRITER' : 'SINGLE_NODE_MULTI_WRITER';
+}
+
+/** Every node may read it, and none writes. */
+export function isForReaders(accessModes: readonly AccessModeName[]): boolean {
+  return accessModes.includes('ReadOnlyMany');
 }
 
 /** As the attach-detach controller names them: one for a volume on a node. */

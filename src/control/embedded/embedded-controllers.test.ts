@@ -1,144 +1,15 @@
-/** The loops over the twin of the API and a driver that misbehaves as real ones do. */
+/** Claims and volumes: the loops over a driver that misbehaves as real ones do. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { PersistentVolumeClaim, StorageClass } from '#api/kinds/mod.ts';
-import { API_VERSION, findCondition } from '#api/kinds/mod.ts';
-import { type ErrorCode, hasCode, HoldfastError, PROVISIONER } from '#api/mod.ts';
-import { createTwin } from '#control/apiserver/twin.testkit.ts';
-import type { ControllerCalls, Service } from '#control/csi/mod.ts';
-import { changeStatus, type KubeClient } from '#control/kube/mod.ts';
-import type { Host } from '#host/mod.ts';
-import { SimWorld } from '#host/sim/mod.ts';
+import type { PersistentVolumeClaim } from '#api/kinds/mod.ts';
+import { findCondition } from '#api/kinds/mod.ts';
+import { PROVISIONER } from '#api/mod.ts';
 import { CLAIM_PROTECTION, SELECTED_NODE } from './context.ts';
-import { EmbeddedControllers } from './mod.ts';
-import { until } from './until.testkit.ts';
+import type { Scene } from './loops.testkit.ts';
+import { withLoops } from './loops.testkit.ts';
 
 const DEMO = { namespace: 'default', name: 'demo' };
 const MIB = 2 ** 20;
-
-interface Failure {
-  readonly code: ErrorCode;
-  /** The effect took place, only the answer is lost. */
-  readonly isApplied: boolean;
-  readonly details?: Readonly<Record<string, string>>;
-}
-
-/** Volumes by name, as a driver would make them: each is also a Volume object. */
-class Driver {
-  readonly calls: string[] = [];
-  readonly failures = new Map<string, Failure[]>();
-  readonly requests: Record<string, unknown>[] = [];
-  readonly #client: KubeClient;
-
-  constructor(client: KubeClient) {
-    this.#client = client;
-  }
-
-  failNext(call: string, ...failures: Failure[]): void {
-    this.failures.set(call, failures);
-  }
-
-  get service(): Service<ControllerCalls> {
-    const answer = async (call: string, request: object, act: () => Promise<unknown>) => {
-      this.calls.push(call);
-      this.requests.push({ call, ...request });
-      const failure = this.failures.get(call)?.shift();
-      const result = failure?.isApplied === false ? undefined : await act();
-      if (failure === undefined) return result;
-      throw new HoldfastError(failure.code, 'It was planted', { details: failure.details ?? {} });
-    };
-    const service = {
-      CreateVolume: (request: { name: string; capacityRange: { requiredBytes: number } }) =>
-        answer('CreateVolume', request, () => this.#create(request)),
-      DeleteVolume: (request: { volumeId: string }) =>
-        answer('DeleteVolume', request, () => this.#delete(request.volumeId)),
-      ControllerExpandVolume: (request: { capacityRange: { requiredBytes: number } }) =>
-        answer('ControllerExpandVolume', request, async () => ({
-          capacityBytes: request.capacityRange.requiredBytes,
-          nodeExpansionRequired: true,
-        })),
-    };
-    return service as unknown as Service<ControllerCalls>;
-  }
-
-  count(call: string): number {
-    return this.calls.filter((name) => name === call).length;
-  }
-
-  async #create({
-    name,
-    capacityRange,
-  }: {
-    name: string;
-    capacityRange: { requiredBytes: number };
-  }) {
-    const volumeId = `vol-${name.slice(-12)}`;
-    const capacityBytes = capacityRange.requiredBytes;
-    try {
-      const made = await this.#client.create('Volume', {
-        apiVersion: API_VERSION,
-        kind: 'Volume',
-        metadata: { name: volumeId },
-        spec: { size: String(capacityBytes), replicas: 1, claimRef: DEMO },
-      });
-      const conditions = [
-        {
-          type: 'Ready',
-          status: 'True' as const,
-          reason: 'Made',
-          message: '',
-          lastTransitionTime: made.metadata.creationTimestamp ?? '',
-        },
-      ];
-      await changeStatus(this.#client, 'Volume', { name: volumeId }, () => ({ conditions }));
-    } catch (error) {
-      if (!hasCode(error, 'already-exists')) throw error;
-    }
-    return { volume: { volumeId, capacityBytes, volumeContext: {} } };
-  }
-
-  async #delete(name: string) {
-    try {
-      await this.#client.delete('Volume', { name });
-    } catch (error) {
-      if (!hasCode(error, 'not-found')) throw error;
-    }
-    return {};
-  }
-}
-
-interface Scene {
-  readonly client: KubeClient;
-  readonly driver: Driver;
-  readonly host: Host;
-  readonly until: (what: string, check: () => Promise<void>) => Promise<void>;
-}
-
-async function withLoops(
-  action: (scene: Scene) => Promise<void>,
-  storageClass: Partial<StorageClass> = {},
-): Promise<void> {
-  const world = new SimWorld(1);
-  const host = world.addNode('controller');
-  const { client } = createTwin(host);
-  const driver = new Driver(client);
-  const loops = new EmbeddedControllers({ ...host, client, controller: driver.service });
-  await world.finish(
-    (async () => {
-      await client.create('StorageClass', {
-        apiVersion: 'storage.k8s.io/v1',
-        kind: 'StorageClass',
-        metadata: { name: 'simple' },
-        provisioner: PROVISIONER,
-        parameters: { replicas: '1' },
-        ...storageClass,
-      });
-      await loops.start();
-      await action({ client, driver, host, until: until.bind(null, host.clock) });
-      await loops.stop();
-    })(),
-  );
-}
 
 function claim(change: Partial<PersistentVolumeClaim['spec']> = {}): PersistentVolumeClaim {
   return {

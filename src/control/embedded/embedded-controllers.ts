@@ -11,6 +11,9 @@ import type { EmbeddedContext } from './context.ts';
 import { attachmentNameOf, isMountOf } from './context.ts';
 import { reconcileMount } from './mount/apply.ts';
 import { reconcilePersistentVolume } from './persistent-volume/apply.ts';
+import { reconcileSnapshotContent } from './snapshot-content/apply.ts';
+import { sourceSnapshotOf } from './snapshot-names.ts';
+import { reconcileVolumeSnapshot } from './volume-snapshot/apply.ts';
 
 export interface EmbeddedOptions {
   readonly client: KubeClient;
@@ -41,10 +44,13 @@ export class EmbeddedControllers {
   readonly #persistentVolumes: WorkQueue;
   readonly #mounts: WorkQueue;
   readonly #attachments: WorkQueue;
+  readonly #snapshots: WorkQueue;
+  readonly #contents: WorkQueue;
   readonly #informers: readonly { start(): Promise<void>; stop(): void }[];
   readonly #claimInformer: Informer<'PersistentVolumeClaim'>;
   readonly #persistentVolumeInformer: Informer<'PersistentVolume'>;
   readonly #mountInformer: Informer<'Mount'>;
+  readonly #snapshotInformer: Informer<'VolumeSnapshot'>;
 
   constructor(options: EmbeddedOptions) {
     this.#options = options;
@@ -60,6 +66,8 @@ export class EmbeddedControllers {
     this.#persistentVolumes = this.#createQueue('persistent-volume', reconcilePersistentVolume);
     this.#mounts = this.#createQueue('mount', reconcileMount);
     this.#attachments = this.#createQueue('attachment', reconcileAttachment);
+    this.#snapshots = this.#createQueue('volume-snapshot', reconcileVolumeSnapshot);
+    this.#contents = this.#createQueue('snapshot-content', reconcileSnapshotContent);
     this.#persistentVolumeInformer = this.#createInformer('PersistentVolume', (pv) =>
       this.#onPersistentVolume(pv),
     );
@@ -67,10 +75,16 @@ export class EmbeddedControllers {
     this.#claimInformer = this.#createInformer('PersistentVolumeClaim', (claim) =>
       this.#onClaim(claim),
     );
+    this.#snapshotInformer = this.#createInformer('VolumeSnapshot', (snapshot) =>
+      this.#onVolumeSnapshot(snapshot),
+    );
     this.#informers = [
       this.#claimInformer,
       this.#persistentVolumeInformer,
       this.#mountInformer,
+      this.#snapshotInformer,
+      this.#createInformer('VolumeSnapshotContent', (content) => this.#onContent(content)),
+      this.#createInformer('VolumeSnapshotClass', () => this.#addSnapshots(() => true)),
       this.#createInformer('VolumeAttachment', (entry) => this.#onAttachment(entry)),
       this.#createInformer('StorageNode', () => this.#addMounts(() => true)),
       this.#createInformer('StorageClass', () => this.#onNews()),
@@ -87,7 +101,14 @@ export class EmbeddedControllers {
   /** Waits for what runs; nothing is undone. */
   async stop(): Promise<void> {
     for (const informer of this.#informers) informer.stop();
-    const queues = [this.#claims, this.#persistentVolumes, this.#mounts, this.#attachments];
+    const queues = [
+      this.#claims,
+      this.#persistentVolumes,
+      this.#mounts,
+      this.#attachments,
+      this.#snapshots,
+      this.#contents,
+    ];
     await Promise.all(queues.map((queue) => queue.stop()));
   }
 
@@ -133,6 +154,42 @@ export class EmbeddedControllers {
         metadata.namespace === claim.metadata.namespace && spec.claimName === claim.metadata.name
       );
     });
+    const sourceName = sourceSnapshotOf(claim);
+    this.#addSnapshots(({ metadata, spec }) => {
+      if (metadata.namespace !== claim.metadata.namespace) return false;
+      const { persistentVolumeClaimName } = spec.source;
+      return metadata.name === sourceName || persistentVolumeClaimName === claim.metadata.name;
+    });
+  }
+
+  #onVolumeSnapshot(snapshot: ObjectOf<'VolumeSnapshot'>): void {
+    this.#snapshots.addGently(formatKey(keyOf(snapshot)));
+    // The claim that it is of may be waiting for the last of its snapshots, or be free again.
+    const { namespace } = snapshot.metadata;
+    const { persistentVolumeClaimName } = snapshot.spec.source;
+    this.#addSnapshots(
+      ({ metadata, spec }) =>
+        metadata.namespace === namespace &&
+        spec.source.persistentVolumeClaimName === persistentVolumeClaimName,
+    );
+    const { boundVolumeSnapshotContentName: content } = snapshot.status ?? {};
+    if (content !== undefined) this.#contents.addGently(content);
+    if (persistentVolumeClaimName !== undefined) {
+      this.#claims.addGently(formatKey({ namespace, name: persistentVolumeClaimName }));
+    }
+    this.#onNews();
+  }
+
+  #onContent({ metadata, spec }: ObjectOf<'VolumeSnapshotContent'>): void {
+    this.#contents.addGently(metadata.name);
+    const { namespace, name } = spec.volumeSnapshotRef;
+    this.#snapshots.addGently(formatKey({ namespace, name }));
+  }
+
+  #addSnapshots(isMeant: (snapshot: ObjectOf<'VolumeSnapshot'>) => boolean): void {
+    for (const snapshot of this.#snapshotInformer.all()) {
+      if (isMeant(snapshot)) this.#snapshots.addGently(formatKey(keyOf(snapshot)));
+    }
   }
 
   #onMount(mount: ObjectOf<'Mount'>): void {

@@ -44,6 +44,14 @@ export class PublishedVolumes {
     }
   }
 
+  /**
+   * Whether the kernel lets anybody write to the device: a read-only bind mount says nothing of the
+   * device behind it. A loop device keeps it for the volume that gets it next.
+   */
+  setAccess(device: string, access: 'ro' | 'rw'): Promise<void> {
+    return this.#demand(['blockdev', `--set${access}`, device]);
+  }
+
   /** Idempotent: neither mounted nor there afterwards. */
   async unpublish(target: string): Promise<void> {
     for (;;) {

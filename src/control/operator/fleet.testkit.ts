@@ -21,9 +21,10 @@ import type {
 } from '#api/mod.ts';
 import { type Check, ENGINE_CHECKS, NODE_CHECKS } from '#api/checks/mod.ts';
 import { GENERATION_ZERO, HoldfastError } from '#api/mod.ts';
-import { API_VERSION } from '#api/kinds/mod.ts';
+import { API_VERSION, SHIPPED_CLASSES } from '#api/kinds/mod.ts';
 import { ControllerService } from '#control/csi/controller/mod.ts';
 import type { NodeCalls, RequestOf, Service } from '#control/csi/mod.ts';
+import { viewIdOf } from '#control/csi/mod.ts';
 import { EmbeddedControllers, NodeLoop } from '#control/embedded/mod.ts';
 import { createTwin } from '#control/apiserver/twin.testkit.ts';
 import type { KubeClient } from '#control/kube/mod.ts';
@@ -215,7 +216,9 @@ export class FakeNode {
     return service as unknown as Service<NodeCalls>;
   }
 
-  #stage({ volumeId, stagingTargetPath: path, volumeCapability }: StageRequest): void {
+  #stage({ volumeId: asked, stagingTargetPath: path, volumeCapability }: StageRequest): void {
+    const isRead = volumeCapability.accessMode?.mode === 'MULTI_NODE_READER_ONLY';
+    const volumeId = isRead ? viewIdOf(asked, this.name) : asked;
     if (!this.attachments.has(volumeId)) {
       throw new HoldfastError('not-found', 'Volume is not attached here');
     }
@@ -496,6 +499,9 @@ export class Fleet {
       provisioner: 'csi.holdfast.dev',
       parameters: { replicas: '3' },
     });
+    for (const one of SHIPPED_CLASSES) {
+      if (one.kind === 'VolumeSnapshotClass') await this.client.create(one.kind, one);
+    }
   }
 
   async createClaim(name: string, change: object = {}): Promise<void> {

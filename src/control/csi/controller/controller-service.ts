@@ -6,8 +6,9 @@ import { createLists } from './lists.ts';
 import { publishVolume, unpublishVolume } from './publish.ts';
 import { createSnapshot, deleteSnapshot, listSnapshots } from './snapshots.ts';
 import { createVolume, deleteVolume, expandVolume } from './volumes.ts';
+import { isForReaders } from '../demand.ts';
 import { lockService } from '../locked.ts';
-import type { ControllerCalls, Service } from '../messages.ts';
+import type { ControllerCalls, RequestOf, Service } from '../messages.ts';
 import { snapshotIdOf, volumeIdOf } from './names.ts';
 
 export interface ControllerServiceOptions {
@@ -69,13 +70,19 @@ function createCalls(context: ControllerContext): Service<ControllerCalls> {
   };
 }
 
+type PublishRequest = RequestOf<ControllerCalls, 'ControllerPublishVolume'>;
+
 /** A volume by its id however the request names it; reading needs no lock. */
 function lockOf(name: keyof ControllerCalls, request: Readonly<Record<string, unknown>>) {
   switch (name) {
     case 'CreateVolume':
       return volumeIdOf(String(request['name']));
+    case 'ControllerPublishVolume': {
+      // Readers on many nodes do not wait for each other.
+      const { volumeId, nodeId, volumeCapability } = request as PublishRequest;
+      return isForReaders(volumeCapability) ? `${volumeId} ${nodeId}` : volumeId;
+    }
     case 'DeleteVolume':
-    case 'ControllerPublishVolume':
     case 'ControllerUnpublishVolume':
     case 'ControllerExpandVolume':
       return String(request['volumeId']);

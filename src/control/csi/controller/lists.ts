@@ -10,8 +10,16 @@ import { hasCode } from '#api/mod.ts';
 import type { ControllerContext } from './context.ts';
 import { demandVolume } from './context.ts';
 import { TOPOLOGY_NODE } from '../topology.ts';
-import { demandCapabilities, demandId, invalid, paginate, refusalOf } from '../demand.ts';
+import {
+  demandCapabilities,
+  demandId,
+  invalid,
+  paginate,
+  refusalForReaders,
+  refusalOf,
+} from '../demand.ts';
 import type { AnswerOf, ControllerCalls, RequestOf, Service } from '../messages.ts';
+import { isView, publishedNodes } from './views.ts';
 import { viewStatus, viewVolume } from './volume-view.ts';
 
 const CAPABILITIES = [
@@ -47,16 +55,18 @@ export function createLists(context: ControllerContext): Lists {
     ValidateVolumeCapabilities: (request) => validate(context, request),
     ListVolumes: async ({ maxEntries, startingToken }) => {
       const { items } = await context.client.list('Volume');
-      const { page, nextToken } = paginate(items, maxEntries, startingToken);
-      const entries = page.map((volume) => ({
+      const own = items.filter((volume) => !isView(volume));
+      const { page, nextToken } = paginate(own, maxEntries, startingToken);
+      const entries = page.map(async (volume) => ({
         volume: viewVolume(volume),
-        status: viewStatus(volume),
+        status: viewStatus(volume, await publishedNodes(context, volume)),
       }));
-      return { entries, nextToken };
+      return { entries: await Promise.all(entries), nextToken };
     },
     ControllerGetVolume: async ({ volumeId }) => {
       const volume = await demandVolume(context, demandId('volume_id', volumeId));
-      return { volume: viewVolume(volume), status: viewStatus(volume) };
+      const nodes = await publishedNodes(context, volume);
+      return { volume: viewVolume(volume), status: viewStatus(volume, nodes) };
     },
     GetCapacity: (request) => getCapacity(context, request),
   };
@@ -71,8 +81,10 @@ async function validate(
   if (volumeCapabilities.length === 0) {
     throw invalid('volume_capabilities', '', 'Give one at least');
   }
-  await demandVolume(context, name);
-  const refusal = volumeCapabilities.map(refusalOf).find((text) => text !== '');
+  const { frozen = false } = (await demandVolume(context, name)).spec;
+  const refusal = volumeCapabilities
+    .flatMap((each) => [refusalOf(each), refusalForReaders(each, frozen)])
+    .find((text) => text !== '');
   if (refusal !== undefined) return { message: refusal };
   return { confirmed: { volumeContext, volumeCapabilities, parameters }, message: '' };
 }

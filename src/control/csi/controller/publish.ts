@@ -6,8 +6,9 @@ import type { Volume } from '#api/kinds/mod.ts';
 import { hasCode, HoldfastError } from '#api/mod.ts';
 import type { ControllerContext } from './context.ts';
 import { demandNode, demandVolume, findObject, saysOf } from './context.ts';
-import { inUse } from './volumes.ts';
-import { demandCapability, demandId } from '../demand.ts';
+import { ensureView, findViews } from './views.ts';
+import { deleteIfPresent, inUse } from './volumes.ts';
+import { demandCapability, demandId, invalid, refusalForReaders } from '../demand.ts';
 import type { AnswerOf, ControllerCalls, RequestOf, StringMap } from '../messages.ts';
 
 const ATTEMPTS_MAX = 10;
@@ -25,8 +26,15 @@ export async function publishVolume(
   demandCapability('volume_capability', request.volumeCapability);
   const mode = request.volumeCapability?.accessMode?.mode;
   const readOnly = request.readonly || mode === 'SINGLE_NODE_READER_ONLY';
-  await demandVolume(context, name);
+  const volume = await demandVolume(context, name);
   await demandNode(context, node);
+  const isFrozen = volume.spec.frozen === true;
+  const refusal = refusalForReaders(request.volumeCapability, isFrozen);
+  if (refusal !== '') throw invalid('volume_capability.access_mode', mode, refusal);
+  if (isFrozen) {
+    const view = await ensureView(context, volume, node);
+    return { publishContext: await untilServed(context, view, node) };
+  }
   await changeAttachment(context, name, (volume) => {
     const current = volume.spec.attachment ?? null;
     if (current === null) {
@@ -108,16 +116,29 @@ export async function unpublishVolume(
   request: RequestOf<ControllerCalls, 'ControllerUnpublishVolume'>,
 ): Promise<AnswerOf<ControllerCalls, 'ControllerUnpublishVolume'>> {
   const name = demandId('volume_id', request.volumeId);
-  if ((await findObject(context.client, 'Volume', { name })) === undefined) return {};
+  const volume = await findObject(context.client, 'Volume', { name });
+  if (volume === undefined) return {};
+  if (volume.spec.frozen !== true) {
+    await withdraw(context, name, request.nodeId);
+    return {};
+  }
+  for (const view of await findViews(context, volume, request.nodeId)) {
+    await withdraw(context, view, '');
+    await deleteIfPresent(context, view);
+  }
+  return {};
+}
+
+async function withdraw(context: ControllerContext, name: string, node: string): Promise<void> {
   let isElsewhere = false;
   await changeAttachment(context, name, ({ spec: { attachment } }) => {
     if (attachment === undefined || attachment === null) return undefined;
-    isElsewhere = request.nodeId !== '' && attachment.nodeName !== request.nodeId;
+    isElsewhere = node !== '' && attachment.nodeName !== node;
     if (isElsewhere) return undefined;
     const frontends = attachment.frontends.filter((kind) => kind !== 'fuse');
     return frontends.length === 0 ? null : { ...attachment, frontends };
   });
-  if (isElsewhere) return {};
+  if (isElsewhere) return;
   await context.volumes.until(
     { name },
     context.waitMs,
@@ -127,5 +148,4 @@ export async function unpublishVolume(
     },
     (volume) => saysOf(volume, ['Attached'], 'It is being closed'),
   );
-  return {};
 }

@@ -21,10 +21,9 @@ export function viewVolume(
   };
 }
 
-export function viewStatus(volume: Volume): CsiVolumeStatus {
-  const node = volume.spec.attachment?.nodeName;
+export function viewStatus(volume: Volume, publishedNodeIds: readonly string[]): CsiVolumeStatus {
   return {
-    publishedNodeIds: node === undefined ? [] : [node],
+    publishedNodeIds,
     volumeCondition: viewCondition(volume),
   };
 }

@@ -13,7 +13,15 @@ import {
 import { hasCode, HoldfastError } from '#api/mod.ts';
 import type { ControllerContext } from './context.ts';
 import { demandSnapshot, demandVolume, findObject, saysOf } from './context.ts';
-import { chooseSize, demandCapabilities, demandId, demandName, fits, invalid } from '../demand.ts';
+import {
+  chooseSize,
+  demandCapabilities,
+  demandId,
+  demandName,
+  fits,
+  invalid,
+  isForReaders,
+} from '../demand.ts';
 import type {
   AnswerOf,
   ControllerCalls,
@@ -23,6 +31,7 @@ import type {
 } from '../messages.ts';
 import { TOPOLOGY_NODE } from '../topology.ts';
 import { volumeIdOf } from './names.ts';
+import { freeze, publishedNodes } from './views.ts';
 import { sizeOf, viewVolume } from './volume-view.ts';
 
 export const ANNOTATION_NAME = 'csi.holdfast.dev/name';
@@ -39,6 +48,7 @@ const CLASS_FIELDS = [
   'fsType',
   'mkfsOptions',
   'poolSelector',
+  'frozen',
 ] as const;
 
 type CreateRequest = RequestOf<ControllerCalls, 'CreateVolume'>;
@@ -57,6 +67,7 @@ export async function createVolume(
   if (before === undefined) await createIfAbsent(context, wanted);
   else demandSame(before, wanted, request);
   const volume = await untilMade(context, name);
+  if (volume.spec.frozen === true) await freeze(context, volume);
   return { volume: viewVolume(volume, request.volumeContentSource) };
 }
 
@@ -74,6 +85,7 @@ async function readCreation(context: ControllerContext, request: CreateRequest):
   demandMkfsOptions(fsType, parameters.mkfsOptions);
   const sizeBytes = chooseSize(request.capacityRange);
   const source = await readSource(context, request.volumeContentSource, sizeBytes);
+  const isFrozen = demandReaders(request);
   const segmentBytes =
     source?.segmentBytes ?? parameters.segmentBytes ?? chooseSegmentBytes(sizeBytes);
   return {
@@ -88,8 +100,23 @@ async function readCreation(context: ControllerContext, request: CreateRequest):
       ...claimOf(request.parameters),
       ...preferenceOf(request),
       ...(source === null ? {} : { source: source.spec }),
+      ...(isFrozen ? { frozen: true } : {}),
     },
   };
+}
+
+/** Whether it is for many readers: then it has contents from the start, and nobody else. */
+function demandReaders({ volumeCapabilities, volumeContentSource }: CreateRequest): boolean {
+  const count = volumeCapabilities.filter(isForReaders).length;
+  if (count === 0) return false;
+  if (count < volumeCapabilities.length) {
+    throw invalid('volume_capabilities', count, 'Ask for readers on many nodes, or for a writer');
+  }
+  if (volumeContentSource === null) {
+    const remedy = 'Name a snapshot or a volume: an empty volume that nobody writes stays empty';
+    throw invalid('volume_content_source', '', remedy);
+  }
+  return true;
 }
 
 function chosenByClass(parameters: ClassParameters) {
@@ -236,7 +263,7 @@ function noPlacement(why: string): HoldfastError {
   });
 }
 
-async function deleteIfPresent(context: ControllerContext, name: string): Promise<void> {
+export async function deleteIfPresent(context: ControllerContext, name: string): Promise<void> {
   try {
     await context.client.delete('Volume', { name });
   } catch (error) {
@@ -252,8 +279,10 @@ export async function deleteVolume(
   const name = demandId('volume_id', request.volumeId);
   const volume = await findObject(context.client, 'Volume', { name });
   if (volume === undefined) return {};
-  const node = volume.spec.attachment?.nodeName;
-  if (node !== undefined) throw inUse(name, `It is published to ${node}`, 'Unpublish it first');
+  const nodes = await publishedNodes(context, volume);
+  if (nodes.length > 0) {
+    throw inUse(name, `It is published to ${nodes.join(', ')}`, 'Unpublish it first');
+  }
   const { items } = await context.client.list('Snapshot');
   const snapshots = items.filter(
     (entry) =>
@@ -285,6 +314,11 @@ export async function expandVolume(
   const name = demandId('volume_id', request.volumeId);
   if (request.capacityRange === null) throw invalid('capacity_range', '', 'Give it');
   const volume = await demandVolume(context, name);
+  if (volume.spec.frozen === true) {
+    throw new HoldfastError('unsupported', 'Nobody writes the volume', {
+      details: { name, remedy: 'Make a larger claim from the same source' },
+    });
+  }
   const current = sizeOf(volume);
   const wanted = Math.max(current, chooseSize(request.capacityRange));
   if (!fits(request.capacityRange, wanted)) {

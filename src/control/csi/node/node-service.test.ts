@@ -5,6 +5,7 @@ import { HoldfastError, type EngineMethods, type NodeId } from '#api/mod.ts';
 import type { PublishedVolumes, VolumeMounts } from '#control/mounts/mod.ts';
 import type { Disk } from '#host/mod.ts';
 import type { RpcClient } from '#rpc/mod.ts';
+import { viewIdOf } from '../view-id.ts';
 import { createNodeService } from './mod.ts';
 
 interface Told {
@@ -44,7 +45,7 @@ async function stage(world: World): Promise<Told> {
     node: 'n1' as NodeId,
     engine,
     mounts,
-    published: {} as PublishedVolumes,
+    published: { setAccess: async () => {} } as unknown as PublishedVolumes,
     disk: {} as Disk,
   });
   await service.NodeStageVolume({
@@ -68,6 +69,48 @@ test('Only a volume that the engine calls blank, and may be written, is formatte
   assert.equal((await stage({ isBlank: true, readOnly: true })).mayFormat, false);
   await assert.rejects(stage({ isBlank: 'unknown' }), { code: 'timed-out' });
   await assert.rejects(stage({ isBlank: true, phase: 'suspended' }), { code: 'not-current' });
+});
+
+test('A volume for many readers is served as the view of its node, never formatted', async () => {
+  const asked: string[] = [];
+  const access: string[] = [];
+  const told: { volume: string; readOnly: boolean; mayFormat: boolean }[] = [];
+  const engine = {
+    call: async (_method: string, { volume }: { volume: string }) => {
+      asked.push(volume);
+      return {
+        volume,
+        spec: { readOnly: true },
+        status: { phase: 'serving', reason: '' },
+        frontends: [{ kind: 'fuse', url: '/dev/loop7', error: '' }],
+      };
+    },
+  } as unknown as RpcClient<EngineMethods>;
+  const service = createNodeService({
+    node: 'n1' as NodeId,
+    engine,
+    mounts: { mount: async (params: never) => void told.push(params) } as unknown as VolumeMounts,
+    published: {
+      setAccess: async (_device: string, one: string) => void access.push(one),
+    } as unknown as PublishedVolumes,
+    disk: {} as Disk,
+  });
+  const accessMode = { mode: 'MULTI_NODE_READER_ONLY' } as const;
+  const request = {
+    volumeId: 'v',
+    publishContext: {},
+    stagingTargetPath: '/staging/v',
+    volumeContext: {},
+  };
+  const mount = { fsType: 'ext4', mountFlags: [], volumeMountGroup: '' };
+  await service.NodeStageVolume({ ...request, volumeCapability: { accessMode, mount } });
+  const view = viewIdOf('v', 'n1');
+  assert.deepEqual(asked, [view]);
+  assert.equal(told[0]?.volume, view);
+  assert.deepEqual([told[0].readOnly, told[0].mayFormat], [true, false]);
+  await service.NodeStageVolume({ ...request, volumeCapability: { accessMode, block: {} } });
+  // A filesystem may recover in the head of the view; a block device is the kernel's to refuse.
+  assert.deepEqual(access, ['rw', 'ro']);
 });
 
 test('The engine says which device it is, not a publish context of before a restart', async () => {

@@ -10,15 +10,24 @@
 import type { MkfsOption } from '#api/kinds/mod.ts';
 import { readMkfsOptions } from '#api/kinds/mod.ts';
 import type { AttachmentReport, EngineMethods, NodeId, VolumeId } from '#api/mod.ts';
-import { HoldfastError } from '#api/mod.ts';
+import { hasCode, HoldfastError } from '#api/mod.ts';
 import type { PublishedVolumes, PublishSource, VolumeMounts } from '#control/mounts/mod.ts';
 import type { Disk } from '#host/mod.ts';
 import type { RpcClient } from '#rpc/mod.ts';
 import { TOPOLOGY_NODE } from '../topology.ts';
 import type { Wish } from '../demand.ts';
-import { demandCapability, demandGiven, demandId, demandPath, invalid, isId } from '../demand.ts';
+import {
+  demandCapability,
+  demandGiven,
+  demandId,
+  demandPath,
+  invalid,
+  isForReaders,
+  isId,
+} from '../demand.ts';
 import { lockService } from '../locked.ts';
 import type { AnswerOf, NodeCalls, RequestOf, Service, VolumeCapability } from '../messages.ts';
+import { viewIdOf } from '../view-id.ts';
 import { readUsage, viewHealth } from './node-stats.ts';
 
 export interface NodeServiceOptions {
@@ -71,15 +80,19 @@ async function stage(
   const volume = demandId('volume_id', request.volumeId) as VolumeId;
   const path = demandPath('staging_target_path', request.stagingTargetPath);
   const wish = demandCapability('volume_capability', request.volumeCapability);
-  const report = await describe(options, volume);
+  const report = await describe(options, servedAs(options, volume, request.volumeCapability));
   const device = deviceOf(report);
-  if (wish.kind === 'block') return {};
-  demandServing(report);
   const { readOnly } = report.spec;
+  if (wish.kind === 'block') {
+    await options.published.setAccess(device, readOnly ? 'ro' : 'rw');
+    return {};
+  }
+  demandServing(report);
+  await options.published.setAccess(device, 'rw');
   const mayFormat = !readOnly && (await isBlank(options, volume));
   const fsType = fsTypeOf(wish, request.publishContext['fsType']);
   await options.mounts.mount({
-    volume,
+    volume: report.volume,
     device,
     path,
     fsType,
@@ -117,7 +130,8 @@ async function unstage(
 ): Promise<AnswerOf<NodeCalls, 'NodeUnstageVolume'>> {
   const volume = demandId('volume_id', request.volumeId) as VolumeId;
   const path = demandPath('staging_target_path', request.stagingTargetPath);
-  await options.mounts.unmount(volume, path);
+  const staged = options.mounts.list().find((entry) => entry.path === path);
+  await options.mounts.unmount(staged?.volume ?? volume, path);
   return {};
 }
 
@@ -129,12 +143,12 @@ async function publish(
   const target = demandPath('target_path', request.targetPath);
   const wish = demandCapability('volume_capability', request.volumeCapability);
   const staging = demandPath('staging_target_path', request.stagingTargetPath);
-  const report = await describe(options, volume);
+  const report = await describe(options, servedAs(options, volume, request.volumeCapability));
   const device = deviceOf(report);
   const source: PublishSource =
     wish.kind === 'block'
       ? { kind: 'device', path: device }
-      : { kind: 'directory', path: demandStaged(options, volume, staging) };
+      : { kind: 'directory', path: demandStaged(options, report.volume, staging) };
   if (request.volumeCapability?.accessMode?.mode === 'SINGLE_NODE_SINGLE_WRITER') {
     const other = (await options.published.targetsOf(source)).find((path) => path !== target);
     if (other !== undefined) {
@@ -170,7 +184,7 @@ async function stats(
 ): Promise<AnswerOf<NodeCalls, 'NodeGetVolumeStats'>> {
   const volume = demandId('volume_id', request.volumeId) as VolumeId;
   const path = demandGiven('volume_path', request.volumePath);
-  const report = await describe(options, volume);
+  const report = await describeEither(options, volume);
   const { disk, published } = options;
   const device = deviceOf(report);
   const shown = await published.deviceAt(path);
@@ -189,11 +203,36 @@ async function expand(
 ): Promise<AnswerOf<NodeCalls, 'NodeExpandVolume'>> {
   const volume = demandId('volume_id', request.volumeId) as VolumeId;
   demandGiven('volume_path', request.volumePath);
-  const { status } = await describe(options, volume);
-  const staged = options.mounts.list().find((entry) => entry.volume === volume);
-  // A block device has its size already.
-  if (staged !== undefined) await options.mounts.expand(staged.path);
+  const { status, spec, volume: served } = await describeEither(options, volume);
+  const staged = options.mounts.list().find((entry) => entry.volume === served);
+  // A block device has its size already, and what nobody writes does not grow.
+  if (staged !== undefined && !spec.readOnly) await options.mounts.expand(staged.path);
   return { capacityBytes: status.sizeBytes };
+}
+
+/** A volume for many readers is served here as the view of this node. */
+function servedAs(
+  { node }: NodeServiceOptions,
+  volume: VolumeId,
+  capability: VolumeCapability | null,
+): VolumeId {
+  return isForReaders(capability) ? (viewIdOf(volume, node) as VolumeId) : volume;
+}
+
+/** Where the request does not say how the volume is used: as itself, or as a view. */
+async function describeEither(
+  options: NodeServiceOptions,
+  volume: VolumeId,
+): Promise<AttachmentReport> {
+  try {
+    return await describe(options, volume);
+  } catch (error) {
+    if (!hasCode(error, 'not-found') || !isId(volume)) throw error;
+    const view = viewIdOf(volume, options.node) as VolumeId;
+    return describe(options, view).catch(() => {
+      throw error;
+    });
+  }
 }
 
 async function describe(options: NodeServiceOptions, volume: VolumeId): Promise<AttachmentReport> {

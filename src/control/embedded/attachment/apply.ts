@@ -13,7 +13,13 @@ import {
 } from '#control/kube/mod.ts';
 import { findVolume } from '../claim/observe.ts';
 import type { EmbeddedContext } from '../context.ts';
-import { ATTACHER_FINALIZER, attachmentNameOf, isMountOf, needsVolume } from '../context.ts';
+import {
+  ATTACHER_FINALIZER,
+  attachmentNameOf,
+  isForReaders,
+  isMountOf,
+  needsVolume,
+} from '../context.ts';
 
 export interface AttachmentObservation {
   readonly attachment: VolumeAttachment;
@@ -33,7 +39,10 @@ export function decideStep(seen: AttachmentObservation): AttachmentStep {
   // Somebody else's name is somebody else's attachment: it goes when they delete it.
   const isOurs = attachment.metadata.name === attachmentNameOf(persistentVolume, nodeName);
   if (isOurs && users.length === 0) return 'delete';
-  const isThere = volume?.spec.attachment?.nodeName === nodeName;
+  // What readers have there is the driver's alone.
+  const isThere =
+    isForReaders(persistentVolume.spec.accessModes) ||
+    volume?.spec.attachment?.nodeName === nodeName;
   return attachment.status?.attached === true && isThere ? 'nothing' : 'publish';
 }
 
@@ -113,17 +122,18 @@ async function publish(
   { attachment, persistentVolume, users }: AttachmentObservation,
   volumeId: string,
 ): Promise<void> {
-  const { volumeMode, csi } = persistentVolume?.spec ?? {};
+  const { volumeMode, csi, accessModes = [] } = persistentVolume?.spec ?? {};
+  const isRead = isForReaders(accessModes);
   const mount = { fsType: csi?.fsType ?? '', mountFlags: [], volumeMountGroup: '' };
   const { publishContext } = await controller.ControllerPublishVolume({
     volumeId,
     nodeId: attachment.spec.nodeName,
     volumeCapability: {
-      accessMode: { mode: 'SINGLE_NODE_MULTI_WRITER' },
+      accessMode: { mode: isRead ? 'MULTI_NODE_READER_ONLY' : 'SINGLE_NODE_MULTI_WRITER' },
       ...(volumeMode === 'Block' ? { block: {} } : { mount }),
     },
     // The volume itself is read-only when nobody there writes.
-    readonly: users.length > 0 && users.every((user) => user.spec.readOnly === true),
+    readonly: isRead || (users.length > 0 && users.every((user) => user.spec.readOnly === true)),
   });
   const { name } = attachment.metadata;
   await changeStatus(client, 'VolumeAttachment', { name }, () => ({

@@ -94,8 +94,8 @@ async function perform(
 /** Every step finds what an earlier try left: the volume by its name, then its object. */
 async function provision(
   { client, controller }: EmbeddedContext,
-  { claim, source }: ClaimObservation,
-  { storageClass }: ClaimAction & { readonly type: 'provision' },
+  { claim }: ClaimObservation,
+  { storageClass, source }: ClaimAction & { readonly type: 'provision' },
 ): Promise<void> {
   const { fsType } = parseClassParameters(storageClass.parameters);
   const { namespace = 'default', name: claimName } = claim.metadata;
@@ -116,9 +116,9 @@ async function provision(
       'csi.storage.k8s.io/pvc/namespace': namespace,
     },
     volumeContentSource:
-      source?.handle === undefined
+      source === null
         ? null
-        : source.kind === 'Snapshot'
+        : source.kind === 'snapshot'
           ? { snapshot: { snapshotId: source.handle } }
           : { volume: { volumeId: source.handle } },
     accessibilityRequirements:

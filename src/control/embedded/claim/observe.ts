@@ -2,24 +2,16 @@ import type {
   Mount,
   PersistentVolume,
   PersistentVolumeClaim,
-  Snapshot,
   StorageClass,
   Volume,
 } from '#api/kinds/mod.ts';
 import { persistentVolumeNameOf } from '#api/kinds/mod.ts';
 import { PROVISIONER } from '#api/mod.ts';
-import { findObject } from '#control/kube/mod.ts';
-import { findBound } from '../claim-volume.ts';
+import { findObject, isDeleting } from '#control/kube/mod.ts';
 import type { EmbeddedContext } from '../context.ts';
 import { needsVolume } from '../context.ts';
-
-export interface ClaimSource {
-  readonly kind: 'Snapshot' | 'PersistentVolumeClaim';
-  readonly name: string;
-  /** The id for CSI; undefined while there is none. */
-  readonly handle: string | undefined;
-  readonly exists: boolean;
-}
+import type { ClaimSource } from './source.ts';
+import { findSource } from './source.ts';
 
 export interface ClaimObservation {
   readonly claim: PersistentVolumeClaim;
@@ -29,6 +21,8 @@ export interface ClaimObservation {
   readonly persistentVolume: PersistentVolume | undefined;
   readonly volume: Volume | undefined;
   readonly source: ClaimSource | null;
+  /** Snapshots of it that are being taken, by name. */
+  readonly snapshots: readonly string[];
   /** Uses of the claim that are not over. */
   readonly mounts: readonly Mount[];
 }
@@ -51,6 +45,7 @@ export async function observeClaim(
     persistentVolume,
     volume: await findVolume(context, persistentVolume),
     source: await findSource(context, claim),
+    snapshots: isDeleting(claim) ? await findSnapshotsOf(context, claim) : [],
     mounts: (await context.client.list('Mount', { namespace })).items.filter(
       (mount) => mount.spec.claimName === name && needsVolume(mount),
     ),
@@ -75,26 +70,13 @@ async function findClass(
   return items.find((entry) => entry.metadata.annotations?.[DEFAULT_CLASS] === 'true');
 }
 
-async function findSource(
-  context: EmbeddedContext,
-  claim: PersistentVolumeClaim,
-): Promise<ClaimSource | null> {
-  const source = claim.spec.dataSourceRef ?? claim.spec.dataSource ?? null;
-  if (source === null) return null;
-  const { name } = source;
-  const { namespace } = claim.metadata;
-  if (source.kind === 'PersistentVolumeClaim') {
-    const found = await findObject(context, 'PersistentVolumeClaim', { namespace, name });
-    const handle = (await findBound(context, found))?.spec.csi?.volumeHandle;
-    return { kind: 'PersistentVolumeClaim', name, handle, exists: found !== undefined };
-  }
-  const snapshot = await findObject(context, 'Snapshot', { name });
-  const exists = snapshot !== undefined && isVisible(snapshot, namespace);
-  return { kind: 'Snapshot', name, handle: exists ? name : undefined, exists };
-}
-
-/** A snapshot of another namespace's claim is not this namespace's to read. */
-function isVisible(snapshot: Snapshot, namespace: string | undefined): boolean {
-  const { claimRef } = snapshot.spec;
-  return claimRef === undefined || claimRef.namespace === namespace;
+async function findSnapshotsOf(
+  { client }: EmbeddedContext,
+  { metadata: { namespace, name } }: PersistentVolumeClaim,
+): Promise<string[]> {
+  const { items } = await client.list('VolumeSnapshot', { namespace });
+  return items
+    .filter(({ spec }) => spec.source.persistentVolumeClaimName === name)
+    .filter(({ status }) => status?.readyToUse !== true)
+    .map(({ metadata }) => metadata.name);
 }

@@ -12,13 +12,19 @@ import { PROVISIONER } from '#api/mod.ts';
 import type { Plan } from '#control/kube/mod.ts';
 import { hasFinalizer, isDeleting } from '#control/kube/mod.ts';
 import { CLAIM_PROTECTION, SELECTED_NODE } from '../context.ts';
+import { CLAIM_AS_SOURCE } from '../snapshot-names.ts';
 import type { ClaimObservation } from './observe.ts';
+import type { ClaimSource } from './source.ts';
 
 export type ClaimAction =
   | { readonly type: 'add-finalizer' }
   | { readonly type: 'remove-finalizer' }
   /** CreateVolume, then the PersistentVolume. */
-  | { readonly type: 'provision'; readonly storageClass: StorageClass }
+  | {
+      readonly type: 'provision';
+      readonly storageClass: StorageClass;
+      readonly source: UsableSource | null;
+    }
   /** Of a volume that nobody has: it is for this claim from now on. */
   | { readonly type: 'take'; readonly persistentVolume: string }
   | { readonly type: 'bind'; readonly persistentVolume: string }
@@ -28,6 +34,7 @@ export type ClaimAction =
       readonly sizeBytes: number;
     };
 
+type UsableSource = ClaimSource & { readonly isUsable: true };
 type ClaimStatus = CommonStatus & PersistentVolumeClaimStatus;
 type ClaimPlan = Plan<ClaimAction, ClaimStatus>;
 
@@ -97,13 +104,8 @@ function planBirth(seen: ClaimObservation, actions: ClaimAction[]): ClaimPlan {
     const reason = 'OtherProvisioner';
     return { actions: [], conditions: [{ type: 'Ready', status: 'False', reason, message }] };
   }
-  if (source !== null && !source.exists) {
-    const message = `There is no ${source.kind} ${source.name} in this namespace`;
-    return pending(actions, 'SourceMissing', message);
-  }
-  if (source !== null && source.handle === undefined) {
-    return pending(actions, 'SourceNotReady', `${source.name} has no volume yet`, 500);
-  }
+  const problem = refusalOf(claim, source);
+  if (problem !== undefined) return pending(actions, problem.reason, problem.message, 500);
   const waitsForConsumer =
     storageClass.volumeBindingMode === 'WaitForFirstConsumer' &&
     claim.metadata.annotations?.[SELECTED_NODE] === undefined;
@@ -114,8 +116,44 @@ function planBirth(seen: ClaimObservation, actions: ClaimAction[]): ClaimPlan {
   // Said before it is begun: making it can take long.
   const said = findCondition((claim.status as ClaimStatus | undefined)?.conditions, 'Ready');
   const isSaid = said !== undefined && said.reason !== 'WaitForFirstConsumer';
-  if (isSaid) actions.push({ type: 'provision', storageClass });
+  if (isSaid) actions.push({ type: 'provision', storageClass, source: usable(source) });
   return pending(actions, 'Provisioning', 'Volume is being made', isSaid ? 50 : 1);
+}
+
+function usable(source: ClaimSource | null): UsableSource | null {
+  return source?.isUsable === true ? source : null;
+}
+
+/** Why nothing can be made for the claim as it is, or from what it names. */
+function refusalOf(
+  { spec }: PersistentVolumeClaim,
+  source: ClaimSource | null,
+): { readonly reason: string; readonly message: string } | undefined {
+  const modes: readonly string[] = spec.accessModes;
+  if (modes.includes('ReadWriteMany')) {
+    const message = 'ReadWriteMany is not served: one node writes, with ReadWriteOnce';
+    return { reason: 'AccessModeUnsupported', message };
+  }
+  if (modes.includes('ReadOnlyMany') && modes.length > 1) {
+    const message = 'ReadOnlyMany stands alone: what one node writes, others do not read';
+    return { reason: 'AccessModeUnsupported', message };
+  }
+  if (source === null) {
+    if (!modes.includes('ReadOnlyMany')) return undefined;
+    const message =
+      'ReadOnlyMany needs a source, a VolumeSnapshot or a claim: an empty volume that nobody writes stays empty';
+    return { reason: 'AccessModeUnsupported', message };
+  }
+  if (!source.isUsable) return source;
+  const wanted = spec.resources.requests.storage;
+  if (parseQuantity('spec.resources.requests.storage', wanted) < source.sizeBytes) {
+    const message = `${source.name} has ${formatQuantity(source.sizeBytes)}: ask for that or more`;
+    return { reason: 'TooSmall', message };
+  }
+  const { volumeMode = 'Filesystem' } = spec;
+  if (source.volumeMode === undefined || source.volumeMode === volumeMode) return undefined;
+  const message = `${source.name} has volumeMode ${source.volumeMode}: use the same`;
+  return { reason: 'ModeDiffers', message };
 }
 
 function planBound(
@@ -163,15 +201,24 @@ function readyOf(volume: Volume | undefined, name: string): ConditionDraft {
   return { type: 'Ready', status: 'False', reason: why?.reason ?? 'Provisioning', message };
 }
 
-function planDeletion({ claim, mounts }: ClaimObservation): ClaimPlan {
-  if (!hasFinalizer(claim, CLAIM_PROTECTION)) return { actions: [], conditions: [] };
-  if (mounts.length === 0) return { actions: [{ type: 'remove-finalizer' }], conditions: [] };
+function planDeletion({ claim, mounts, snapshots }: ClaimObservation): ClaimPlan {
+  const isProtected = hasFinalizer(claim, CLAIM_PROTECTION);
+  if (mounts.length === 0) {
+    const actions = isProtected ? [{ type: 'remove-finalizer' } as const] : [];
+    if (!hasFinalizer(claim, CLAIM_AS_SOURCE)) return { actions, conditions: [] };
+    const message = `Snapshots of it are being taken: ${snapshots.join(', ')}`;
+    return { actions, ...terminating('SnapshotPending', message) };
+  }
   const places = mounts.map(({ spec }) => `at ${spec.path} on ${spec.nodeName}`).join(', ');
   const { namespace, name } = claim.metadata;
   const message = `Mounted ${places}: unmount it first (holdfast umount ${namespace}/${name})`;
-  return {
-    actions: [],
-    conditions: [{ type: 'Terminating', status: 'True', reason: 'InUse', message }],
-    requeueAfterMs: LATER_MS,
-  };
+  return { actions: [], ...terminating('InUse', message) };
+}
+
+function terminating(
+  reason: string,
+  message: string,
+): Pick<ClaimPlan, 'conditions' | 'requeueAfterMs'> {
+  const conditions = [{ type: 'Terminating', status: 'True', reason, message } as const];
+  return { conditions, requeueAfterMs: LATER_MS };
 }

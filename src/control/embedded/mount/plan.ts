@@ -1,8 +1,9 @@
-import type { CommonStatus, Mount, PersistentVolume } from '#api/kinds/mod.ts';
+import type { CommonStatus, PersistentVolume } from '#api/kinds/mod.ts';
 import { findCondition, parseTime } from '#api/kinds/mod.ts';
 import type { Plan } from '#control/kube/mod.ts';
 import { hasFinalizer, isDeleting } from '#control/kube/mod.ts';
-import { MOUNT_FINALIZER, needsVolume, SELECTED_NODE } from '../context.ts';
+import { findRival } from '../claim-volume.ts';
+import { MOUNT_FINALIZER, SELECTED_NODE } from '../context.ts';
 import type { MountObservation } from './observe.ts';
 
 export type MountAction =
@@ -58,22 +59,6 @@ function waits(reason: string, message: string, requeueAfterMs = LATER_MS): Moun
     conditions: [{ type: 'Ready', status: 'False', reason, message }],
     requeueAfterMs,
   };
-}
-
-/** The one that has the volume already, or else was there before. */
-function findRival({ mount, others, claim }: MountObservation): Mount | undefined {
-  if (hasFinalizer(mount, MOUNT_FINALIZER)) return undefined;
-  const isAlone = claim?.spec.accessModes.includes('ReadWriteOncePod') === true;
-  return others.find((other) => {
-    if (!needsVolume(other)) return false;
-    if (!isAlone && other.spec.nodeName === mount.spec.nodeName) return false;
-    return hasFinalizer(other, MOUNT_FINALIZER) || isBefore(other, mount);
-  });
-}
-
-function isBefore(one: Mount, other: Mount): boolean {
-  const [a, b] = [one, other].map(({ metadata }) => metadata.creationTimestamp ?? '');
-  return a === b ? one.metadata.name < other.metadata.name : String(a) < String(b);
 }
 
 function planUnbound({ mount, claim }: MountObservation): MountPlan {

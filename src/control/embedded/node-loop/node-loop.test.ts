@@ -85,7 +85,10 @@ function mountOf(name: string, path: string, nodeName = 'n1'): Mount {
   };
 }
 
-async function withNode(action: (scene: Scene) => Promise<void>): Promise<void> {
+async function withNode(
+  action: (scene: Scene) => Promise<void>,
+  accessMode: 'ReadWriteOnce' | 'ReadWriteOncePod' = 'ReadWriteOnce',
+): Promise<void> {
   const world = new SimWorld(1);
   const host = world.addNode('n1');
   const { client } = createTwin(host);
@@ -113,7 +116,7 @@ async function withNode(action: (scene: Scene) => Promise<void>): Promise<void> 
         kind: 'PersistentVolumeClaim',
         metadata: { namespace: 'default', name: 'demo' },
         spec: {
-          accessModes: ['ReadWriteOnce'],
+          accessModes: [accessMode],
           resources: { requests: { storage: '1Gi' } },
           volumeName: 'pv-demo',
         },
@@ -189,6 +192,26 @@ describe('NodeLoop', () => {
       assert.deepEqual([machine.staged.size, machine.targets.size], [0, 0]);
       await loop.stop();
     });
+  });
+
+  test('A claim for one pod is mounted once, by the next when the first is gone', async () => {
+    await withNode(async (scene) => {
+      const { client, machine, host, createLoop } = scene;
+      const loop = createLoop();
+      await loop.start();
+      await attachVolume(scene);
+      await client.create('Mount', mountOf('a', '/a'));
+      await untilReady(scene, 'a');
+      await client.create('Mount', mountOf('b', '/b'));
+      await host.clock.sleep(5_000);
+      assert.deepEqual([...machine.targets], ['/a']);
+      const second = await client.get('Mount', { namespace: 'default', name: 'b' });
+      assert.equal(second.metadata.finalizers, undefined);
+      await client.delete('Mount', { namespace: 'default', name: 'a' });
+      await untilReady(scene, 'b');
+      assert.deepEqual([...machine.targets], ['/b']);
+      await loop.stop();
+    }, 'ReadWriteOncePod');
   });
 
   test('A mount for another node is left alone', async () => {

@@ -37,7 +37,7 @@ import {
 import type { Clock, Log, Rng } from '#host/mod.ts';
 import { KeyedMutex } from '#lib/mod.ts';
 import type { MountedClaim } from '../claim-volume.ts';
-import { observeMountedClaim } from '../claim-volume.ts';
+import { findRival, observeMountedClaim } from '../claim-volume.ts';
 import { capabilityOf, isMountOf, MOUNT_FINALIZER } from '../context.ts';
 
 type NodeMountObservation = MountedClaim & { readonly mount: Mount };
@@ -167,7 +167,14 @@ export class NodeLoop {
       before?.metadata.generation === after?.metadata.generation &&
       before?.metadata.deletionTimestamp === after?.metadata.deletionTimestamp;
     if (!isSame) this.#queue.add(key);
-    if (after === undefined) void this.#trySweep();
+    if (after !== undefined) return;
+    // One that waited for it goes on.
+    const { claimName } = mount.spec;
+    const { namespace } = mount.metadata;
+    this.#addMounts((other) => {
+      return other.spec.claimName === claimName && other.metadata.namespace === namespace;
+    });
+    void this.#trySweep();
   }
 
   #onAttachment(attachment: VolumeAttachment | undefined): void {
@@ -178,9 +185,12 @@ export class NodeLoop {
 
   /** All of this node when nobody knows what the volume is bound to. */
   #addMountsOf(persistentVolume: PersistentVolume | undefined): void {
+    this.#addMounts((mount) => persistentVolume === undefined || isMountOf(mount, persistentVolume));
+  }
+
+  #addMounts(isMeant: (mount: Mount) => boolean): void {
     for (const mount of this.#mounts.all()) {
-      if (mount.spec.nodeName !== this.#options.nodeName) continue;
-      if (persistentVolume !== undefined && !isMountOf(mount, persistentVolume)) continue;
+      if (mount.spec.nodeName !== this.#options.nodeName || !isMeant(mount)) continue;
       this.#queue.addGently(formatKey(keyOf(mount)));
     }
   }
@@ -212,6 +222,8 @@ export class NodeLoop {
     const { csi } = persistentVolume?.spec ?? {};
     const isAttached = attachment?.status?.attached === true && !isDeleting(attachment);
     if (claim === undefined || csi === undefined || !isAttached) return;
+    // The controller says for whom it waits.
+    if (findRival(seen) !== undefined) return;
     const { client, node } = this.#options;
     await setFinalizer(client, 'Mount', keyOf(mount), MOUNT_FINALIZER, true);
     const volumeId = csi.volumeHandle;
@@ -301,7 +313,7 @@ export class NodeLoop {
           other.spec.nodeName === mount.spec.nodeName && hasFinalizer(other, MOUNT_FINALIZER),
       );
       if (!isShared) {
-        await this.#unstage(volumeId);
+        await this.#unstage(volumeId, this.#stagingOf(volumeId));
       }
     }
     try {
@@ -311,9 +323,8 @@ export class NodeLoop {
     }
   }
 
-  async #unstage(volumeId: string): Promise<void> {
+  async #unstage(volumeId: string, stagingTargetPath: string): Promise<void> {
     this.#grownTo.delete(volumeId);
-    const stagingTargetPath = this.#stagingOf(volumeId);
     await this.#options.node.NodeUnstageVolume({ volumeId, stagingTargetPath });
   }
 
@@ -321,7 +332,7 @@ export class NodeLoop {
     for (const targetPath of await this.#options.targetsOf(staged)) {
       await this.#options.node.NodeUnpublishVolume({ volumeId: staged.volume, targetPath });
     }
-    await this.#unstage(staged.volume);
+    await this.#unstage(staged.volume, staged.path);
   }
 
   /** Takes down what no Mount wants: it was given up while this node was away. */
@@ -332,11 +343,12 @@ export class NodeLoop {
     const wanted = new Set(
       items
         .filter((mount) => mount.spec.nodeName === this.#options.nodeName)
-        .flatMap((mount) => mount.status?.volumeName ?? []),
+        .flatMap((mount) => mount.status?.volumeName ?? [])
+        .map((volume) => this.#stagingOf(volume)),
     );
     for (const staged of all) {
-      const isOurs = staged.path === this.#stagingOf(staged.volume);
-      if (!isOurs || wanted.has(staged.volume)) continue;
+      const isOurs = staged.path.startsWith(`${this.#options.stagingDirectory}/`);
+      if (!isOurs || wanted.has(staged.path)) continue;
       try {
         await this.#takeDown(staged);
       } catch (error) {
@@ -365,7 +377,7 @@ export class NodeLoop {
     // What is mounted stays so, whatever an engine that is being restarted answers now.
     const isMounted = this.#options
       .staged()
-      .some((entry) => entry.volume === mount.status?.volumeName);
+      .some((entry) => entry.path === this.#stagingOf(mount.status?.volumeName ?? ''));
     if (type === 'Ready' && isMounted) return;
     const status = type === 'Ready' ? 'False' : 'True';
     await writeStatus(this.#context, 'Mount', keyOf(mount), {

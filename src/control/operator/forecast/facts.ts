@@ -1,11 +1,19 @@
 /** What forecasts are made from: objects, and what the nexuses say of themselves. */
-import type { DiskPool, Replica, ReplicaPlacement, Snapshot, Volume } from '#api/kinds/mod.ts';
+import type {
+  DiskPool,
+  Replica,
+  ReplicaPlacement,
+  Snapshot,
+  Volume,
+  VolumeSnapshotContent,
+} from '#api/kinds/mod.ts';
 import { parseQuantity } from '#api/kinds/mod.ts';
 import type { NexusStatus } from '#api/mod.ts';
 import type { ClusterObjects } from '../pool-candidates.ts';
 
 export interface ClusterFacts extends ClusterObjects {
   readonly snapshots: readonly Snapshot[];
+  readonly contents: readonly VolumeSnapshotContent[];
   /** Of the volumes that are served now. */
   readonly nexuses: ReadonlyMap<string, NexusStatus>;
   readonly nowMs: number;

@@ -3,7 +3,13 @@
  * question is answered yes. Pure; nothing is changed.
  */
 import type { AnyObject, Volume } from '#api/kinds/mod.ts';
-import { formatBytes, formatDuration, parseQuantity, readVolumeSize } from '#api/kinds/mod.ts';
+import {
+  formatBytes,
+  formatDuration,
+  parseQuantity,
+  readVolumeSize,
+  titleOfSnapshot,
+} from '#api/kinds/mod.ts';
 import type { Forecast, ForecastStep, ForecastVerb } from '#api/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
 import { isPublished } from '../attachment/published.ts';
@@ -194,13 +200,13 @@ function deleteVolume(facts: ClusterFacts, question: Question): Forecast {
   const snapshots = facts.snapshots
     .filter((each) => each.spec.volumeName === name)
     .filter((each) => each.metadata.labels?.[LABEL_CLONE] === undefined);
+  const titleOf = ({ metadata: { name: own } }: (typeof snapshots)[number]): string =>
+    titleOfSnapshot(own, facts.contents) ?? own;
   const blockers = [
     ...(isPublished(attachment)
       ? [`${labelOf(subject)} is used on ${attachment.nodeName}: unmount it first`]
       : []),
-    ...(snapshots.length === 0
-      ? []
-      : [`It has snapshots: ${snapshots.map((each) => each.metadata.name).join(', ')}`]),
+    ...(snapshots.length === 0 ? [] : [`It has snapshots: ${snapshots.map(titleOf).join(', ')}`]),
   ];
   const count = subject.spec.placement?.length ?? 0;
   const freed = formatBytes(dataBytesOf(facts, subject) * count);

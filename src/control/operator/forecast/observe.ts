@@ -7,6 +7,7 @@ import type { ClusterFacts } from './facts.ts';
 export async function observeFacts(context: OperatorContext): Promise<ClusterFacts> {
   const objects = await listObjects(context);
   const { items: snapshots } = await context.client.list('Snapshot');
+  const { items: contents } = await context.client.list('VolumeSnapshotContent');
   const names = objects.nodes.map((node) => node.metadata.name);
   const views = await context.observer.views(names, 500);
   const nexuses = new Map<string, NexusStatus>();
@@ -15,5 +16,5 @@ export async function observeFacts(context: OperatorContext): Promise<ClusterFac
       if (nexuses.get(volume)?.phase !== 'serving') nexuses.set(volume, status);
     }
   }
-  return { ...objects, snapshots, nexuses, nowMs: context.clock.wallMs() };
+  return { ...objects, snapshots, contents, nexuses, nowMs: context.clock.wallMs() };
 }

@@ -20,6 +20,8 @@ import {
   type Replica,
   type StorageNode,
   type Volume,
+  type VolumeSnapshot,
+  type VolumeSnapshotContent,
 } from '#api/kinds/mod.ts';
 import {
   HoldfastError,
@@ -126,10 +128,11 @@ async function chainOf(context: OperatorContext, object: AnyObject): Promise<Exp
           since: '',
         },
       ];
-    case 'VolumeAttachment':
     case 'VolumeSnapshot':
-    case 'VolumeSnapshotClass':
     case 'VolumeSnapshotContent':
+      return [snapshotLink(object)];
+    case 'VolumeAttachment':
+    case 'VolumeSnapshotClass':
     case 'Namespace':
       return [plainLink(object)];
     case 'Event':
@@ -176,6 +179,18 @@ function plainLink({ kind, metadata }: AnyObject): ExplainLink {
     message: deletionTimestamp === undefined ? 'It is there' : 'Terminating',
     since: deletionTimestamp ?? '',
   };
+}
+
+/** What it waits for is in its status: it has no conditions. */
+function snapshotLink(object: VolumeSnapshot | VolumeSnapshotContent): ExplainLink {
+  const link = plainLink(object);
+  const { error, readyToUse } = object.status ?? {};
+  if (error !== undefined) {
+    return { ...link, state: 'failed', message: error.message, since: error.time ?? '' };
+  }
+  if (readyToUse === true || isDeleting(object)) return link;
+  const since = object.metadata.creationTimestamp ?? '';
+  return { ...link, state: 'moving', message: 'It is being taken', since };
 }
 
 async function findServing(

@@ -17,7 +17,7 @@ const ADVICE: readonly Advice[] = [
     next: 'It goes as soon as nothing uses it: looked at three times a second',
     remedies: [
       'Unmount it: holdfast umount CLAIM',
-      'Delete its snapshots: holdfast delete snapshot NAME',
+      'Delete its snapshots: holdfast delete volumesnapshot NAME',
     ],
   },
   {

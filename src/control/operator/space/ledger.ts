@@ -4,6 +4,7 @@
  * as long as a replica of that volume has it, else to the one that still needs it.
  */
 import type { DiskPool, Replica, Snapshot, Volume, VolumeSnapshotContent } from '#api/kinds/mod.ts';
+import { titleOfSnapshot } from '#api/kinds/mod.ts';
 import type {
   LayerHolder,
   LayerSpace,
@@ -183,11 +184,8 @@ function snapshotSpaces(facts: SpaceFacts, own: readonly Share[]): SnapshotSpace
 }
 
 function ownerOf({ snapshots, contents }: SpaceFacts, snapshot: string): string {
-  const content = contents.find(({ status }) => status?.snapshotHandle === snapshot);
-  if (content !== undefined) {
-    const { namespace, name } = content.spec.volumeSnapshotRef;
-    return `VolumeSnapshot ${namespace}/${name}`;
-  }
+  const title = titleOfSnapshot(snapshot, contents);
+  if (title !== undefined) return title;
   const object = snapshots.find((each) => each.metadata.name === snapshot);
   const clone = object?.metadata.labels?.[LABEL_CLONE];
   if (clone !== undefined) return `made for the clone ${clone}`;
