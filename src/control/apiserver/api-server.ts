@@ -191,7 +191,7 @@ export class ApiServer {
       case 'POST': {
         if (to.resource.isNamespaced && to.namespace === '') throw methodNotAllowed();
         const options = writeOptionsOf(to.request, 'CreateOptions');
-        const object = this.#writer.create(to, bodyOf(to.request), options);
+        const object = this.#writer.create(to, bodyOf(to), options);
         return answerObject(to, object, this.#nowMs(), 201);
       }
       case 'DELETE':
@@ -210,7 +210,7 @@ export class ApiServer {
         return answerObject(to, getObject(this.#options.store, to), this.#nowMs());
       case 'PUT': {
         const options = writeOptionsOf(request, 'UpdateOptions');
-        const object = this.#writer.update(to, bodyOf(request), options);
+        const object = this.#writer.update(to, bodyOf(to), options);
         return answerObject(to, object, this.#nowMs());
       }
       case 'PATCH': {
@@ -296,10 +296,14 @@ export class ApiServer {
   }
 }
 
-function bodyOf(request: ApiRequest): unknown {
-  return parseBody(request.body, contentTypeOf(request.headers['content-type']));
+function bodyOf({ request, resource }: ResourceRequest): unknown {
+  const { isCustom, kind } = resource;
+  const type = contentTypeOf(request.headers['content-type']);
+  return parseBody(request.body, type, isCustom ? undefined : kind);
 }
 
-function optionalBodyOf(request: ApiRequest): unknown {
-  return request.body.byteLength === 0 ? undefined : bodyOf(request);
+function optionalBodyOf({ body, headers }: ApiRequest): unknown {
+  return body.byteLength === 0
+    ? undefined
+    : parseBody(body, contentTypeOf(headers['content-type']));
 }

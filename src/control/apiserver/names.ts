@@ -41,12 +41,18 @@ const VALUE_TEXT =
   `'MyValue',  or 'my_value',  or '12345', regex used for validation is ` +
   `'(${QUALIFIED_FORM})?')`;
 
+const LABEL_CHARACTERS_MAX = 63;
+
 function tooLong(max: number): string {
   return `must be no more than ${max} bytes`;
 }
 
 export function problemsOfLabel(name: string): string[] {
-  return [...(name.length > 63 ? [tooLong(63)] : []), ...(LABEL.test(name) ? [] : [LABEL_TEXT])];
+  const isLong = name.length > LABEL_CHARACTERS_MAX;
+  return [
+    ...(isLong ? [tooLong(LABEL_CHARACTERS_MAX)] : []),
+    ...(LABEL.test(name) ? [] : [LABEL_TEXT]),
+  ];
 }
 
 export function problemsOfSubdomain(name: string): string[] {
@@ -89,5 +95,9 @@ const LABEL_NAMED: ReadonlySet<string> = new Set(['/namespaces']);
 
 export function problemsOfObjectName(resource: Resource, name: string): string[] {
   const isLabel = LABEL_NAMED.has(`${resource.group}/${resource.plural}`);
-  return isLabel ? problemsOfLabel(name) : problemsOfSubdomain(name);
+  if (!isLabel) return problemsOfSubdomain(name);
+  // Declared with the kind, where lengths count characters.
+  const inBytes = tooLong(LABEL_CHARACTERS_MAX);
+  const inCharacters = inBytes.replace('bytes', 'characters');
+  return problemsOfLabel(name).map((text) => (text === inBytes ? inCharacters : text));
 }

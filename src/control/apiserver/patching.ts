@@ -47,7 +47,7 @@ export function patchObject(writer: Writer, to: ResourceRequest): Written {
       before === undefined
         ? undefined
         : { object: applyPatch(to, type, before, patch), isTracked: false },
-    { kind: 'patch', text },
+    { kind: 'patch', text, isStrategic: type === STRATEGIC_PATCH },
   );
 }
 

@@ -37,6 +37,7 @@ import { groupVersion, storeName } from './names.ts';
 import type { ObjectStore, StoreKey, StoreTransaction } from './object-store.ts';
 import { trackUpdate } from './patch/mod.ts';
 import type { ResourceRequest, WriteOptions } from './request.ts';
+import { withPhaseTime, withProtection } from './storage-protection.ts';
 import { createUid, nameSuffix } from './uid.ts';
 
 export interface WriterOptions {
@@ -266,7 +267,13 @@ export class Writer {
     const other = transaction.find(key);
     if (other !== undefined) throw alreadyExists(resource, name, isDeleting(other));
     const { managedFields } = metaOf(track(saidBy(wanted, object, resource)));
-    const stored = toStoredForm(resource, sized(withMeta(object, { managedFields })));
+    const admitted = withPhaseTime(
+      resource,
+      undefined,
+      withProtection(resource, withMeta(object, { managedFields })),
+      this.now(),
+    );
+    const stored = toStoredForm(resource, sized(admitted));
     const answer = isDryRun ? stored : transaction.put(key, stored);
     return fromStoredForm(resource, answer);
   }
@@ -286,8 +293,8 @@ export class Writer {
     const isBodyChanged = !isDeepStrictEqual(bodyOf(before), bodyOf(filled));
     const generation = (metaOf(before).generation ?? 0) + (isBodyChanged ? 1 : 0);
     const counted = resource.hasGeneration ? withMeta(filled, { generation }) : filled;
-    checkObject(resource, counted, before);
-    const after = sized(track(counted));
+    checkObject(resource, counted, before, subresource);
+    const after = sized(withPhaseTime(resource, before, track(counted), this.now()));
     if (isSame(before, after)) return before;
     const { deletionTimestamp, finalizers = [] } = metaOf(after);
     const key = keyOfObject(resource, after);
