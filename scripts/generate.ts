@@ -10,9 +10,12 @@ import { stringify } from 'yaml';
 import { describeCommands } from '#cli/mod.ts';
 import { RESOURCES, toCrd } from '#api/resources/mod.ts';
 import type { Resource, Schema } from '#api/resources/mod.ts';
+import { describeDifferences } from '../test/cluster/kubectl-differences.ts';
 
 const GROUP = 'holdfast.dev';
 const COMMANDS_NOTE = 'Made by `npm run generate` from src/cli: change it there.';
+const DIFFERENCES_NOTE =
+  'Made by `npm run generate` from test/cluster/kubectl-differences.ts: change it there.';
 const NOTE = 'Made by `npm run generate` from src/api: change it there.';
 
 /** Text by path below the root of the repository. */
@@ -22,6 +25,7 @@ export function generatedFiles(): ReadonlyMap<string, string> {
   for (const resource of own) files.set(`deploy/crds/${resource.plural}.yaml`, toYaml(resource));
   files.set('docs/reference/api.md', toReference(own));
   files.set('docs/reference/commands.md', describeCommands(COMMANDS_NOTE));
+  files.set('docs/reference/kubectl.md', describeDifferences(DIFFERENCES_NOTE));
   return files;
 }
 

@@ -78,7 +78,7 @@ export class Placeholders {
           return uid === SCRIPTED_UID ? uid : this.#of('uid', uid);
         })
         .replaceAll(
-          /(resourceVersion(?:\\?":\\?"|","value":"|=))(\d{2,})/g,
+          /(resourceVersion(?:\\*":\\*"|","value":"|=))(\d{2,})/g,
           (_, before: string, version: string) => {
             return before + this.#of('version', version);
           },

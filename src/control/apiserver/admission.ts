@@ -91,8 +91,12 @@ function refusePatch(text: string, why: string): ApiFailure {
   ]);
 }
 
-function sortKeys(object: JsonObject): JsonObject {
-  return Object.fromEntries(Object.entries(object).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+/** As Go prints what it patched; metadata, a struct there, is in order already. */
+function sortKeys(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const sorted = entries.map(([key, inner]) => [key, key === 'metadata' ? inner : sortKeys(inner)]);
+  return Object.fromEntries(sorted) as JsonObject;
 }
 
 /** As Go's JSON reads it: null is absent, and metadata writes no empty maps and lists. */

@@ -50,6 +50,20 @@ export interface ApiServerOptions {
 const WATCHES_MAX = 1_000;
 /** The dialect that is spoken. */
 const KUBERNETES = { major: '1', minor: '36', gitVersion: 'v1.36.3' };
+const ABSENT_LISTS: Readonly<Record<string, string>> = {
+  limitranges: 'LimitRangeList',
+  pods: 'PodList',
+  resourcequotas: 'ResourceQuotaList',
+};
+/** Answered as they were; others with what became of them. */
+const RETURNED_WHEN_DELETED: ReadonlySet<string> = new Set([
+  '/persistentvolumeclaims',
+  '/persistentvolumes',
+  'storage.k8s.io/csidrivers',
+  'storage.k8s.io/csinodes',
+  'storage.k8s.io/storageclasses',
+  'storage.k8s.io/volumeattachments',
+]);
 const NAMESPACES = ['default', 'kube-node-lease', 'kube-public', 'kube-system'];
 
 export class ApiServer {
@@ -169,6 +183,8 @@ export class ApiServer {
     }
     const resource = this.#catalog.find(group, version, plural);
     if (resource === undefined) {
+      const absent = this.#answerAbsent(request, route);
+      if (absent !== undefined) return absent;
       if (this.#catalog.hasGroupVersion(group, version)) throw noSuchResource();
       return answerText(404, '404 page not found\n');
     }
@@ -178,6 +194,17 @@ export class ApiServer {
     const form = chooseForm(request.headers['accept']);
     const to = { request, resource, namespace, name, subresource, form, warnings: [] };
     return name === '' ? this.#answerCollection(to) : this.#answerOne(to);
+  }
+
+  /** `kubectl describe` also lists kinds that use or limit what it describes: there are none. */
+  #answerAbsent(request: ApiRequest, route: ResourceRoute): ApiResponse | undefined {
+    const { group, version, plural, name } = route;
+    const kind = ABSENT_LISTS[plural];
+    const isAsked = group === '' && version === 'v1' && name === '' && request.method === 'GET';
+    if (kind === undefined || !isAsked || flagOf(request.query, 'watch') === true) return undefined;
+    const metadata = { resourceVersion: String(this.#options.store.version) };
+    const form = chooseForm(request.headers['accept']);
+    return answerJson({ kind, apiVersion: version, metadata, items: [] }, { form });
   }
 
   #answerCollection(to: ResourceRequest): ApiResponse {
@@ -228,7 +255,8 @@ export class ApiServer {
   #delete(to: ResourceRequest): ApiResponse {
     const { resource, form } = to;
     const { object, isGone } = this.#writer.delete(to, optionalBodyOf(to.request));
-    if (!isGone) return answerObject(to, object, this.#nowMs());
+    const isShown = RETURNED_WHEN_DELETED.has(`${resource.group}/${resource.plural}`);
+    if (!isGone || isShown) return answerObject(to, object, this.#nowMs());
     const { name, uid } = metaOf(object);
     const group = resource.group === '' ? {} : { group: resource.group };
     return answerJson(

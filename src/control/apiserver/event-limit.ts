@@ -81,6 +81,9 @@ export class EventLimit {
 /** When it was seen last; not before somebody told us of it. */
 function seenMs(event: JsonObject): number {
   const series = event['series'] as { readonly lastObservedTime?: string } | undefined;
-  const texts = [series?.lastObservedTime ?? event['lastTimestamp'], metaOf(event).creationTimestamp];
+  const texts = [
+    series?.lastObservedTime ?? event['lastTimestamp'],
+    metaOf(event).creationTimestamp,
+  ];
   return Math.max(...texts.map((text) => (typeof text === 'string' ? parseTime(text) : 0)));
 }

@@ -41,18 +41,12 @@ const VALUE_TEXT =
   `'MyValue',  or 'my_value',  or '12345', regex used for validation is ` +
   `'(${QUALIFIED_FORM})?')`;
 
-const LABEL_CHARACTERS_MAX = 63;
-
 function tooLong(max: number): string {
   return `must be no more than ${max} bytes`;
 }
 
 export function problemsOfLabel(name: string): string[] {
-  const isLong = name.length > LABEL_CHARACTERS_MAX;
-  return [
-    ...(isLong ? [tooLong(LABEL_CHARACTERS_MAX)] : []),
-    ...(LABEL.test(name) ? [] : [LABEL_TEXT]),
-  ];
+  return [...(name.length > 63 ? [tooLong(63)] : []), ...(LABEL.test(name) ? [] : [LABEL_TEXT])];
 }
 
 export function problemsOfSubdomain(name: string): string[] {
@@ -95,9 +89,9 @@ const LABEL_NAMED: ReadonlySet<string> = new Set(['/namespaces']);
 
 export function problemsOfObjectName(resource: Resource, name: string): string[] {
   const isLabel = LABEL_NAMED.has(`${resource.group}/${resource.plural}`);
-  if (!isLabel) return problemsOfSubdomain(name);
-  // Declared with the kind, where lengths count characters.
-  const inBytes = tooLong(LABEL_CHARACTERS_MAX);
-  const inCharacters = inBytes.replace('bytes', 'characters');
-  return problemsOfLabel(name).map((text) => (text === inBytes ? inCharacters : text));
+  // The length of a name is counted in characters, that of a label in bytes.
+  const problems = isLabel ? problemsOfLabel(name) : problemsOfSubdomain(name);
+  return problems.map((text) =>
+    text.replace(/^(must be no more than \d+) bytes$/, '$1 characters'),
+  );
 }

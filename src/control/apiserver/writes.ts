@@ -16,7 +16,7 @@ import {
   withStatus,
 } from './admission.ts';
 import type { BodyOrigin } from './admission.ts';
-import { keyOfObject, metaOf, withMeta } from './catalog.ts';
+import { inOrder, keyOfObject, metaOf, withMeta } from './catalog.ts';
 import { defaultClassOf } from './default-class.ts';
 import { deleteObject, holdsContent, parseDeleteOptions } from './deletion.ts';
 import type { DeleteOptions, Deleted } from './deletion.ts';
@@ -274,7 +274,7 @@ export class Writer {
       this.now(),
     );
     const stored = toStoredForm(resource, sized(admitted));
-    const answer = isDryRun ? stored : transaction.put(key, stored);
+    const answer = isDryRun ? stored : transaction.put(key, inOrder(stored));
     return fromStoredForm(resource, answer);
   }
 
@@ -305,7 +305,7 @@ export class Writer {
       transaction.delete(key);
       return after;
     }
-    return fromStoredForm(resource, transaction.put(key, toStoredForm(resource, after)));
+    return fromStoredForm(resource, transaction.put(key, inOrder(toStoredForm(resource, after))));
   }
 }
 
