@@ -36,8 +36,8 @@ export const KUBECTL_DIFFERENCES: readonly KubectlDifference[] = [
   {
     what: "`kubectl explain` describes Kubernetes' own kinds in our words",
     why:
-      "Fields and types are the same. The descriptions are Kubernetes' documentation, which is not " +
-      'ours to copy; of our own kinds both servers show the same text.',
+      'Fields and types are the same. There the descriptions are pages of documentation, which ' +
+      'we do not repeat. Of our own kinds both servers show the same text.',
     commands: explain(
       'configmap',
       'configmap.metadata.labels',

@@ -17,7 +17,13 @@ import { Catalog, keyOfObject, metaOf } from './catalog.ts';
 import { parseDeleteOptions } from './deletion.ts';
 import { Discovery } from './discovery.ts';
 import { EventLimit } from './event-limit.ts';
-import { failureOf, methodNotAllowed, noSuchResource, tooManyRequests } from './failure.ts';
+import {
+  failureOf,
+  methodNotAllowed,
+  noSuchResource,
+  tooLarge,
+  tooManyRequests,
+} from './failure.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { chooseForm, contentTypeOf, parseBody } from './negotiate.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -26,7 +32,7 @@ import { patchObject } from './patching.ts';
 import { EMPTY_OPENAPI_V2, OPENAPI_V2_PROTOBUF } from './kube-protobuf.ts';
 import { getObject, listObjects, selectorOf } from './reads.ts';
 import type { ApiRequest, ApiResponse, ResourceRequest } from './request.ts';
-import { flagOf, writeOptionsOf } from './request.ts';
+import { BODY_BYTES_MAX, flagOf, writeOptionsOf } from './request.ts';
 import { answerReview, findReview } from './reviews.ts';
 import { parseRoute } from './route.ts';
 import type { ResourceRoute } from './route.ts';
@@ -117,6 +123,7 @@ export class ApiServer {
   }
 
   #answer(request: ApiRequest): ApiResponse {
+    if (request.body.byteLength > BODY_BYTES_MAX) throw tooLarge(BODY_BYTES_MAX);
     const route = parseRoute(request.path);
     switch (route.kind) {
       case 'resource':

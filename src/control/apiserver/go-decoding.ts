@@ -1,7 +1,7 @@
 /**
  * What Go's JSON decoder says of a value that does not fit the struct of a built-in kind
- * (encoding/json, resource.Quantity, base64). Types that Go names and our schemas do not are said by
- * what they are made of.
+ * (encoding/json, resource.Quantity, base64). Types that Go names and our schemas do not are said
+ * by what they are made of.
  */
 import { namedTypeOf, parseQuantity } from '#api/resources/mod.ts';
 import type { JsonObject, Resource, Schema } from '#api/resources/mod.ts';
@@ -25,7 +25,7 @@ function misfitOf(schema: Schema, value: unknown, place: Place): string | undefi
   if (schema['x-kubernetes-int-or-string'] === true || type === undefined) return undefined;
   const isWhole = type === 'integer' && !Number.isInteger(value);
   if (KINDS[type] !== found || isWhole) {
-    const what = isWhole && found === 'number' ? `number ${String(value)}` : found;
+    const what = isWhole && found === 'number' ? `number ${JSON.stringify(value)}` : found;
     const { struct, path } = place;
     const field = path === '' ? 'value' : `struct field ${struct}.${path}`;
     return `json: cannot unmarshal ${what} into Go ${field} of type ${goTypeOf(schema)}`;
