@@ -15,12 +15,18 @@ export class OurApiServer {
   readonly directory: string;
   readonly address: ApiAddress;
   readonly #program: StartedProgram;
-  readonly #protection: StorageProtection;
+  readonly #protection: StorageProtection | undefined;
 
-  private constructor(directory: string, address: ApiAddress, program: StartedProgram) {
+  private constructor(
+    directory: string,
+    address: ApiAddress,
+    program: StartedProgram,
+    isProtecting: boolean,
+  ) {
     this.directory = directory;
     this.address = address;
     this.#program = program;
+    if (!isProtecting) return;
     this.#protection = StorageProtection.start(async (method, path, body) => {
       const headers = { 'content-type': 'application/merge-patch+json' };
       const call = { method, path, ...(body === undefined ? {} : { body, headers }) };
@@ -28,7 +34,10 @@ export class OurApiServer {
     });
   }
 
-  static async start(): Promise<OurApiServer> {
+  /** `without-protection`: controllers of ours are there, and end what is protected. */
+  static async start(
+    protection: 'with-protection' | 'without-protection' = 'with-protection',
+  ): Promise<OurApiServer> {
     const parent = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
     const directory = await mkdtemp(join(parent, 'hf-apiserver-'));
     const data = join(directory, 'data');
@@ -41,11 +50,11 @@ export class OurApiServer {
       return (await callApi(address, { path: '/readyz' })).status === 200;
     }, READY_MS);
     if (address === undefined) throw new Error('There is no kubeconfig');
-    return new OurApiServer(directory, address, program);
+    return new OurApiServer(directory, address, program, protection === 'with-protection');
   }
 
   async stop(): Promise<void> {
-    await this.#protection.stop();
+    await this.#protection?.stop();
     await this.#program.stop();
     await rm(this.directory, { recursive: true, force: true });
   }

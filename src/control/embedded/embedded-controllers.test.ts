@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import type { PersistentVolumeClaim, StorageClass } from '#api/kinds/mod.ts';
 import { API_VERSION, findCondition } from '#api/kinds/mod.ts';
 import { type ErrorCode, hasCode, HoldfastError, PROVISIONER } from '#api/mod.ts';
-import { createTwin } from '#control/apiserver/twin.testkit.ts';
+import { createTestApi } from '#control/apiserver/test-api.testkit.ts';
 import type { ControllerCalls, Service } from '#control/csi/mod.ts';
 import { changeStatus, type KubeClient } from '#control/kube/mod.ts';
 import type { Host } from '#host/mod.ts';
@@ -120,7 +120,7 @@ async function withLoops(
 ): Promise<void> {
   const world = new SimWorld(1);
   const host = world.addNode('controller');
-  const { client } = createTwin(host);
+  const { client } = createTestApi(world, host);
   const driver = new Driver(client);
   const loops = new EmbeddedControllers({ ...host, client, controller: driver.service });
   await world.finish(

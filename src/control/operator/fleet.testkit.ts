@@ -24,7 +24,7 @@ import { API_VERSION } from '#api/kinds/mod.ts';
 import { ControllerService } from '#control/csi/controller/mod.ts';
 import type { NodeCalls, RequestOf, Service } from '#control/csi/mod.ts';
 import { EmbeddedControllers, NodeLoop } from '#control/embedded/mod.ts';
-import { createTwin } from '#control/apiserver/twin.testkit.ts';
+import { createTestApi } from '#control/apiserver/test-api.testkit.ts';
 import type { KubeClient } from '#control/kube/mod.ts';
 import type { Host } from '#host/mod.ts';
 import { SimWorld } from '#host/sim/mod.ts';
@@ -380,7 +380,7 @@ export class Fleet {
   constructor(seed: number, nodeCount: number) {
     this.world = new SimWorld(seed);
     this.host = this.world.addNode('controller');
-    ({ client: this.client, requests: this.requests } = createTwin(this.host));
+    ({ client: this.client, requests: this.requests } = createTestApi(this.world, this.host));
     for (let index = 1; index <= nodeCount; index += 1) {
       this.nodes.set(`node-${index}`, new FakeNode(this, `node-${index}`));
     }
