@@ -5,8 +5,14 @@ import { join } from 'node:path';
 import { RESOURCES } from '#api/resources/mod.ts';
 import { ApiServer, openSqliteStore, serveApi } from '#control/apiserver/mod.ts';
 import type { HttpListener } from '#host/mod.ts';
-import { createNodeHost, NodeDatabases, NodeHttp } from '#host/node/mod.ts';
-import { createServerTls, ensureCredentials } from '#cmd/apiserver-credentials.ts';
+import {
+  createAuthority,
+  createNodeHost,
+  createServerIdentity,
+  NodeDatabases,
+  NodeHttp,
+} from '#host/node/mod.ts';
+import { formatHex } from '#lib/mod.ts';
 import { type ApiAddress, callApi } from './api-call.testkit.ts';
 
 const HOST = '127.0.0.1';
@@ -41,7 +47,7 @@ export class OurHttpsServer {
 
   static async start(options: OurHttpsOptions = {}): Promise<OurHttpsServer> {
     const { connectionsMax = 2_000, ...limits } = options;
-    const { disk, clock, rng, log } = createNodeHost({ logLevel: 'error' });
+    const { clock, rng, log } = createNodeHost({ logLevel: 'error' });
     const directory = await mkdtemp(join(tmpdir(), 'hf-https-'));
     let skippedMs = 0;
     const store = openSqliteStore({
@@ -49,12 +55,14 @@ export class OurHttpsServer {
       path: join(directory, 'objects.db'),
       wallMs: () => clock.wallMs() + skippedMs,
     });
-    const { authority, token } = await ensureCredentials({ disk, clock, rng, directory });
+    const valid = { fromMs: clock.wallMs() - HOUR_MS, untilMs: clock.wallMs() + HOUR_MS };
+    const authority = createAuthority('the test', valid);
+    const token = formatHex(rng.bytes(32));
     const fixed = { resources: RESOURCES, version: '0.0.0' };
     const server = new ApiServer({ store, clock, rng, log, ...fixed, ...limits });
     const listener = await new NodeHttp().serve({
       at: { host: HOST, port: 0 },
-      tls: createServerTls(authority, clock),
+      tls: createServerIdentity(authority, [HOST], valid),
       connectionsMax,
       handle: serveApi({ server, token }),
     });

@@ -12,5 +12,5 @@ export type {
 } from './resource.ts';
 export { findResource, RESOURCES } from './table.ts';
 export { namedTypeOf } from './fields.ts';
-export { isQuantity, parseQuantity, QUANTITY_RULE } from './quantity.ts';
+export { compareQuantities, isQuantity, parseQuantity, QUANTITY_RULE } from './quantity.ts';
 export * from './schema/mod.ts';

@@ -17,6 +17,7 @@ import {
 } from './admission.ts';
 import type { BodyOrigin } from './admission.ts';
 import { inOrder, keyOfObject, metaOf, withMeta } from './catalog.ts';
+import { checkResize } from './claim-resize.ts';
 import { defaultClassOf } from './default-class.ts';
 import { deleteObject, holdsContent, parseDeleteOptions } from './deletion.ts';
 import type { DeleteOptions, Deleted } from './deletion.ts';
@@ -294,6 +295,7 @@ export class Writer {
     const generation = (metaOf(before).generation ?? 0) + (isBodyChanged ? 1 : 0);
     const counted = resource.hasGeneration ? withMeta(filled, { generation }) : filled;
     checkObject(resource, counted, before, subresource);
+    checkResize(transaction, resource, before, counted);
     const after = sized(withPhaseTime(resource, before, track(counted), this.now()));
     if (isSame(before, after)) return before;
     const { deletionTimestamp, finalizers = [] } = metaOf(after);

@@ -479,6 +479,7 @@ export class Fleet {
         annotations: { 'storageclass.kubernetes.io/is-default-class': 'true' },
       },
       provisioner: 'csi.holdfast.dev',
+      allowVolumeExpansion: true,
       parameters: { replicas: '3' },
     });
   }
