@@ -11,9 +11,12 @@ import { describeCommands } from '#cli/mod.ts';
 import { SHIPPED_CLASSES } from '#api/kinds/mod.ts';
 import { RESOURCES, toCrd } from '#api/resources/mod.ts';
 import type { Resource, Schema } from '#api/resources/mod.ts';
+import { describeDifferences } from '../test/cluster/kubectl-differences.ts';
 
 const GROUP = 'holdfast.dev';
 const COMMANDS_NOTE = 'Made by `npm run generate` from src/cli: change it there.';
+const DIFFERENCES_NOTE =
+  'Made by `npm run generate` from test/cluster/kubectl-differences.ts: change it there.';
 const NOTE = 'Made by `npm run generate` from src/api: change it there.';
 
 /** Text by path below the root of the repository. */
@@ -24,6 +27,7 @@ export function generatedFiles(): ReadonlyMap<string, string> {
   files.set('deploy/classes.yaml', classesToYaml());
   files.set('docs/reference/api.md', toReference(own));
   files.set('docs/reference/commands.md', describeCommands(COMMANDS_NOTE));
+  files.set('docs/reference/kubectl.md', describeDifferences(DIFFERENCES_NOTE));
   return files;
 }
 

@@ -1,7 +1,11 @@
 /** The means of comparing our API server with a real one: each must see what is planted. */
 import assert from 'node:assert/strict';
-import test from 'node:test';
-import { compareTranscripts } from './cluster/kubectl-comparison.testkit.ts';
+import test, { type TestContext } from 'node:test';
+import { RESOURCES } from '#api/resources/mod.ts';
+import { ApiServer, MemoryStore } from '#control/apiserver/mod.ts';
+import { createNodeHost } from '#host/node/mod.ts';
+import { compareReplay, compareTranscripts } from './cluster/kubectl-comparison.testkit.ts';
+import { KUBECTL_DIFFERENCES } from './cluster/kubectl-differences.ts';
 import { parseScript, readScripts } from './cluster/kubectl-script.testkit.ts';
 import { mask } from './cluster/masking.testkit.ts';
 import {
@@ -10,6 +14,7 @@ import {
   isWatch,
 } from './cluster/recorded-exchanges.testkit.ts';
 import { Replay, type ReplayAnswer, type ReplayRequest } from './cluster/replay.testkit.ts';
+import { StorageProtection } from './cluster/storage-protection.testkit.ts';
 
 const REAL = new Map([
   ['a: kubectl get x', 'NAME\nx\n--- exit 0\n'],
@@ -129,3 +134,40 @@ for (const [what, spoil] of Object.entries({
     assert.ok(findings.length > 0);
   });
 }
+
+/** Answers of our server, in this process. */
+function serve(t: TestContext): (request: ReplayRequest) => Promise<ReplayAnswer> {
+  const { clock, rng, log } = createNodeHost({ logLevel: 'error' });
+  const store = new MemoryStore({ wallMs: () => clock.wallMs() });
+  const server = new ApiServer({ store, clock, rng, log, resources: RESOURCES, version: '0.0.0' });
+  const protection = StorageProtection.start(async (method, path, body) => {
+    const headers = { 'content-type': 'application/merge-patch+json' };
+    const { signal } = new AbortController();
+    const sent = Buffer.from(body ?? '');
+    const query = new URLSearchParams();
+    const answer = await server.handle({ method, path, query, headers, body: sent, signal });
+    return Buffer.from(answer.body as Uint8Array).toString();
+  });
+  t.after(async () => {
+    await protection.stop();
+    server.close();
+  });
+  return (request) => server.handle(request);
+}
+
+test('Our API server answers kubectl as the real one was recorded', async (t) => {
+  const recorded = readRecorded();
+  const found = await new Replay(serve(t)).run(recorded);
+  t.diagnostic(`${recorded.length} exchanges, ${found.length} of them different as listed`);
+  const findings = compareReplay(found, KUBECTL_DIFFERENCES);
+  assert.equal(findings.length, 0, findings.slice(0, 5).join('\n'));
+});
+
+test('A replay with an unlisted difference, or without a listed one, fails', () => {
+  const found = [{ titles: ['a: kubectl get y'], request: 'GET /y', differences: ['status'] }];
+  assert.deepEqual(compareReplay(found, LISTED), []);
+  assert.match(compareReplay(found, [])[0] ?? '', /^a: kubectl get y\nGET/);
+  const unseen = [{ what: 'w', why: 'y', commands: [], unseen: ['a: kubectl get y'] }];
+  assert.deepEqual(compareReplay(found, unseen), []);
+  assert.match(compareReplay([], unseen)[0] ?? '', /no longer differs/);
+});

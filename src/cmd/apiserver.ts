@@ -67,9 +67,6 @@ export async function runApiserver(args: readonly string[]): Promise<void> {
           connectionsMax: CONNECTIONS_MAX,
           handle: serveApi({ server, token: undefined }),
         });
-  process.stdout.write(
-    `serves https://${HOST}:${listener.port}, kubeconfig ${options.kubeconfig}\n`,
-  );
   const stop = async (): Promise<void> => {
     server.close();
     await Promise.all([listener.close(), inner?.close()]);
@@ -78,6 +75,10 @@ export async function runApiserver(args: readonly string[]): Promise<void> {
   };
   process.once('SIGTERM', () => void stop());
   process.once('SIGINT', () => void stop());
+  // Last: who reads it may ask us to end.
+  process.stdout.write(
+    `serves https://${HOST}:${listener.port}, kubeconfig ${options.kubeconfig}\n`,
+  );
   giveBackAtRest(host);
   if (options.endsWithParent) watchParent(() => void stop());
 }

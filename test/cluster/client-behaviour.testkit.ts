@@ -33,10 +33,12 @@ export interface BehaviourServer {
 /** A namespace of its own, and the verbs on ConfigMaps in it. */
 class Place {
   readonly server: BehaviourServer;
+  readonly namespace: string;
   readonly path: string;
 
   constructor(server: BehaviourServer, namespace: string) {
     this.server = server;
+    this.namespace = namespace;
     this.path = `/api/v1/namespaces/${namespace}/configmaps`;
   }
 
@@ -73,6 +75,71 @@ class Place {
       ...(type === undefined ? {} : { headers: { 'content-type': type } }),
     });
   }
+}
+
+/** A volume, which belongs to no namespace: named after one that the case has for itself. */
+class VolumeOf {
+  readonly #place: Place;
+  readonly #name: string;
+  readonly #path = '/apis/holdfast.dev/v1alpha1/volumes';
+
+  constructor(place: Place, name = place.namespace) {
+    this.#place = place;
+    this.#name = name;
+  }
+
+  create(more: object): Promise<BehaviourAnswer> {
+    const body = {
+      apiVersion: 'holdfast.dev/v1alpha1',
+      kind: 'Volume',
+      metadata: { name: this.#name },
+      spec: { size: '64Mi', replicas: 1 },
+      ...more,
+    };
+    return this.#place.server.call({ method: 'POST', path: this.#path, body });
+  }
+
+  merge(subresource: string, body: object): Promise<BehaviourAnswer> {
+    const headers = { 'content-type': 'application/merge-patch+json' };
+    const path = `${this.#path}/${this.#name}${subresource}`;
+    return this.#place.server.call({ method: 'PATCH', path, body, headers });
+  }
+
+  get(): Promise<BehaviourAnswer> {
+    const path = `${this.#path}/${this.#name}`;
+    return this.#place.server.call({ method: 'GET', path });
+  }
+
+  remove(): Promise<BehaviourAnswer> {
+    const path = `${this.#path}/${this.#name}`;
+    return this.#place.server.call({ method: 'DELETE', path });
+  }
+
+  hide(value: Json): Json {
+    return JSON.parse(JSON.stringify(value).replaceAll(this.#name, '<volume>')) as Json;
+  }
+}
+
+/** Kinds of Kubernetes have limits of their own; a custom one meets that of the store. */
+async function createLargeClass({ server, namespace: name }: Place): Promise<Json> {
+  const path = '/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses';
+  const body = {
+    apiVersion: 'snapshot.storage.k8s.io/v1',
+    kind: 'VolumeSnapshotClass',
+    metadata: { name },
+    driver: 'a.example.com',
+    deletionPolicy: 'Delete',
+    parameters: { a: 'x'.repeat(1_600_000) },
+  };
+  const large = await server.call({ method: 'POST', path, body });
+  const after = await server.call({ method: 'GET', path: `${path}/${name}` });
+  // There the words, and 500 for 413, are those of etcd.
+  return [large.status >= 400, after.status];
+}
+
+function condition(type: string): JsonFields {
+  const lastTransitionTime = '2026-01-01T00:00:00Z';
+  return { type, status: 'True', reason: type, message: '', lastTransitionTime };
 }
 
 function configMap(name: string, fields: object): object {
@@ -391,6 +458,82 @@ export const BEHAVIOUR: Readonly<Record<string, Case>> = {
       metadata['kind'] ?? null,
       Object.keys(items[0] ?? {}).toSorted(),
     ];
+  },
+
+  'a status is written by its own path, and the rest by the other': async (place) => {
+    const volume = new VolumeOf(place);
+    const said = { conditions: [condition('Said')] };
+    const made = await volume.create({ status: said });
+    const patched = await volume.merge('', { status: said, spec: { replicas: 2 } });
+    const status = await volume.merge('/status', { status: said, spec: { replicas: 3 } });
+    const after = await volume.get();
+    await volume.remove();
+    return [made, patched, status, after].map((answer) => [
+      outcome(answer),
+      (answer.body['spec'] as JsonFields | undefined)?.['replicas'] ?? null,
+      'status' in answer.body,
+      metaOf(answer.body)['generation'] ?? null,
+    ]);
+  },
+
+  'a status of a wrong type is refused whole': async (place) => {
+    const volume = new VolumeOf(place);
+    await volume.create({});
+    const wrong = await volume.merge('/status', { status: { conditions: 'none' } });
+    const after = await volume.get();
+    await volume.remove();
+    return [outcome(wrong), 'status' in after.body].map((one) => volume.hide(one));
+  },
+
+  'a fixed field cannot be changed, and a size only grows': async (place) => {
+    const volume = new VolumeOf(place);
+    await volume.create({});
+    const fixed = await volume.merge('', { spec: { claimRef: { namespace: 'a', name: 'b' } } });
+    const changed = await volume.merge('', { spec: { claimRef: { namespace: 'a', name: 'c' } } });
+    const grown = await volume.merge('', { spec: { size: '128Mi' } });
+    const shrunk = await volume.merge('', { spec: { size: '64Mi' } });
+    const after = await volume.get();
+    await volume.remove();
+    const outcomes = [fixed, changed, grown, shrunk].map((answer) => volume.hide(outcome(answer)));
+    return [...outcomes, (after.body['spec'] as JsonFields)['size'] ?? null];
+  },
+
+  'a name of 254 characters, or with a path in it, makes nothing': async (place) => {
+    const answers = [
+      await place.create('n'.repeat(254)),
+      await place.create('../up'),
+      await place.create('..'),
+      await new VolumeOf(place, 'v'.repeat(254)).create({}),
+      await new VolumeOf(place, '../up').create({}),
+      await place.get('..%2F..%2Fsecrets'),
+    ];
+    return [answers.map(outcome), namesOf(await place.list(''))];
+  },
+
+  'a patch that is none changes nothing': async (place) => {
+    await place.create('one', { data: { a: '1' } });
+    const raw = async (text: unknown, type: string): Promise<Json> =>
+      outcome(await place.call('PATCH', '/one', text as object, `application/${type}+json`));
+    const seen = [
+      await raw([1], 'merge-patch'),
+      await raw({ a: 1 }, 'json-patch'),
+      await raw([{ op: 'leap', path: '/data' }], 'json-patch'),
+      await raw([{ op: 'test', path: '/data/a', value: '2' }], 'json-patch'),
+      await raw([{ op: 'remove', path: '/data/b' }], 'json-patch'),
+      await raw({ metadata: { name: 'two' } }, 'merge-patch'),
+    ];
+    return [seen, (await place.get('one')).body['data'] ?? null];
+  },
+
+  'an object of 1.5 MiB is too large, one below is taken': async (place) => {
+    const half = await place.create('half', { data: { a: 'x'.repeat(700_000) } });
+    const whole = await place.create('whole', { data: { a: 'x'.repeat(1_572_864) } });
+    const grown = await place.merge('half', { data: { b: 'x'.repeat(900_000) } });
+    const body = await place.create('body', { data: { a: 'x'.repeat(3_200_000) } });
+    const names = namesOf(await place.list('?limit=500'));
+    const size = Object.keys((await place.get('half')).body['data'] as JsonFields);
+    const custom = await createLargeClass(place);
+    return [half.status, whole.status, grown.status, body.status, names, size, custom];
   },
 
   'a namespace that is absent takes nothing': async (place) => {

@@ -16,6 +16,7 @@ export interface KubectlResult {
 const COMMAND_MS = 60_000;
 const WATCH_MS = 20_000;
 const GONE_MS = 20_000;
+const UID_TRIES = 3;
 
 interface Running {
   readonly child: ChildProcess;
@@ -101,11 +102,15 @@ export class KubectlRunner {
     const match = /UID\(([a-z]+)\/([\w-]+)\)/.exec(input);
     if (match === null) return input;
     const path = `/api/v1/namespaces/${this.#namespace}/${match[1]}s/${match[2]}`;
-    const { text } = await callApi(this.#server, { path });
-    const object = JSON.parse(text) as { readonly metadata?: { readonly uid?: string } };
-    const uid = object.metadata?.uid;
-    if (uid === undefined) throw new Error(`${path} has no uid: ${text}`);
-    return input.replaceAll(/UID\([^)]*\)/g, uid);
+    let text = '';
+    // A busy machine has let the real server answer 504 once.
+    for (let attempt = 0; attempt < UID_TRIES; attempt += 1) {
+      ({ text } = await callApi(this.#server, { path }));
+      const object = JSON.parse(text) as { readonly metadata?: { readonly uid?: string } };
+      const uid = object.metadata?.uid;
+      if (uid !== undefined) return input.replaceAll(/UID\([^)]*\)/g, uid);
+    }
+    throw new Error(`${path} has no uid: ${text}`);
   }
 
   #spawn({ args }: KubectlCommand, input: string): Running {

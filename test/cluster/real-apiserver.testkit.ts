@@ -29,9 +29,9 @@ export const REAL_PROGRAMS: readonly ProgramName[] = [
 ];
 
 /** Those that our server has too: they make deletions end. */
-const CONTROLLERS = [
-  'garbage-collector-controller',
-  'namespace-controller',
+const CONTROLLERS = ['garbage-collector-controller', 'namespace-controller'];
+/** Those that our controllers are, where they run. */
+const PROTECTION = [
   'persistentvolumeclaim-protection-controller',
   'persistentvolume-protection-controller',
 ];
@@ -47,12 +47,15 @@ export class RealApiServer {
   }
 
   /** Without caches it answers from etcd alone, and so knows nothing that etcd forgot. */
-  static async start(caches: 'caches' | 'no-caches' = 'caches'): Promise<RealApiServer> {
+  static async start(
+    caches: 'caches' | 'no-caches' = 'caches',
+    protection: 'with-protection' | 'without-protection' = 'with-protection',
+  ): Promise<RealApiServer> {
     const cache = await ensureKubernetes(REAL_PROGRAMS);
     const parent = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
     const server = new RealApiServer(await mkdtemp(join(parent, 'hf-kube-')));
     try {
-      await server.#start(cache, caches === 'caches');
+      await server.#start(cache, caches === 'caches', protection === 'with-protection');
       return server;
     } catch (error) {
       await server.stop();
@@ -65,14 +68,15 @@ export class RealApiServer {
     return this.#address;
   }
 
-  async #start(cache: KubernetesCache, hasCaches: boolean): Promise<void> {
+  async #start(cache: KubernetesCache, hasCaches: boolean, isProtecting: boolean): Promise<void> {
     this.#etcd = await this.#startEtcd(cache);
     await this.#startApiServer(cache, [
       `--etcd-servers=${this.#etcd}`,
       `--watch-cache=${hasCaches}`,
     ]);
     await this.#installCrds(await readCrds(cache.snapshotCrds));
-    await this.#startControllers(cache);
+    const controllers = isProtecting ? [...CONTROLLERS, ...PROTECTION] : CONTROLLERS;
+    await this.#startControllers(cache, controllers);
   }
 
   /** Makes etcd forget its history, as kube-apiserver asks it to every five minutes. */
@@ -161,14 +165,14 @@ export class RealApiServer {
     }
   }
 
-  async #startControllers(cache: KubernetesCache): Promise<void> {
+  async #startControllers(cache: KubernetesCache, names: readonly string[]): Promise<void> {
     const kubeconfig = join(this.directory, 'controllers.kubeconfig');
     await writeFile(kubeconfig, kubeconfigOf(this.address), { mode: 0o600 });
     this.#run('kube-controller-manager', cache, [
       `--kubeconfig=${kubeconfig}`,
       '--leader-elect=false',
       '--secure-port=0',
-      `--controllers=${CONTROLLERS.join(',')}`,
+      `--controllers=${names.join(',')}`,
     ]);
     await this.#awaitCollection();
   }

@@ -10,9 +10,13 @@ export function saveBehaviour(seen: Readonly<Record<string, Json>>): void {
   writeFileSync(PATH, `${JSON.stringify(seen, null, 2)}\n`);
 }
 
+export function recordedBehaviour(): Record<string, Json> {
+  return JSON.parse(readFileSync(PATH, 'utf8')) as Record<string, Json>;
+}
+
 /** A finding for each case that saw something else than with the real server. */
 export function compareBehaviour(seen: Readonly<Record<string, Json>>): string[] {
-  const recorded = JSON.parse(readFileSync(PATH, 'utf8')) as Record<string, Json>;
+  const recorded = recordedBehaviour();
   const findings: string[] = [];
   for (const name of new Set([...Object.keys(recorded), ...Object.keys(seen)])) {
     const [expected, actual] = [recorded[name], seen[name]];

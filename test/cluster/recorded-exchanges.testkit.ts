@@ -78,7 +78,7 @@ export class Placeholders {
           return uid === SCRIPTED_UID ? uid : this.#of('uid', uid);
         })
         .replaceAll(
-          /(resourceVersion(?:\\?":\\?"|","value":"|=))(\d{2,})/g,
+          /(resourceVersion(?:\\*":\\*"|","value":"|=))(\d{2,})/g,
           (_, before: string, version: string) => {
             return before + this.#of('version', version);
           },
@@ -126,13 +126,19 @@ function answerOf({ path, status, answer }: Exchange, placeholders: Placeholders
   const text = placeholders.replace(answer);
   if (isWatch(path) && status === 200) {
     const lines = text.split('\n').filter((line) => line !== '');
-    return lines.map((line) => JSON.parse(line) as Json);
+    return lines.map((line) => JSON.parse(line) as Json).filter((event) => !isHeartbeat(event));
   }
   try {
     return JSON.parse(text) as Json;
   } catch {
     return text;
   }
+}
+
+/** A bookmark that came because a while had passed. */
+function isHeartbeat(event: Json): boolean {
+  const { type, object } = event as JsonFields;
+  return type === 'BOOKMARK' && !JSON.stringify(object).includes('k8s.io/initial-events-end');
 }
 
 export function saveRecorded(file: string, exchanges: readonly RecordedExchange[]): void {

@@ -31,7 +31,7 @@ export interface ReplayFinding {
   readonly differences: readonly string[];
 }
 
-const EVENT_MS = 5_000;
+const EVENT_MS = 2_000;
 const GONE_MS = 5_000;
 const PROTOBUF = 'application/vnd.kubernetes.protobuf';
 
@@ -45,6 +45,8 @@ interface RunningWatch {
 export class Replay {
   readonly #handle: (request: ReplayRequest) => Promise<ReplayAnswer>;
   readonly #bound = new Map<string, string>();
+  /** Versions known from lists and bookmarks alone, which count what happens elsewhere too. */
+  readonly #loose = new Set<string>();
   readonly #findings: ReplayFinding[] = [];
 
   constructor(handle: (request: ReplayRequest) => Promise<ReplayAnswer>) {
@@ -63,7 +65,9 @@ export class Replay {
         await this.#endWatch(watch);
       }
       watches = watches.filter((one) => one.exchange.watchEndsAfter !== index);
-      if (exchange.goneFirst !== undefined) await this.#awaitGone(exchange);
+      if (exchange.goneFirst !== undefined) await this.#awaitGone(exchange, exchange.goneFirst);
+      const gone = goneBeforeWatch(exchange);
+      if (gone !== undefined) await this.#awaitGone(exchange, gone);
       if (!isComparable(exchange.path)) continue;
       if (isWatch(exchange.path) && exchange.status === 200) watches.push(this.#begin(exchange));
       else await this.#ask(exchange);
@@ -112,8 +116,8 @@ export class Replay {
     this.#note(exchange, differences);
   }
 
-  async #awaitGone(exchange: RecordedExchange): Promise<void> {
-    const request = { ...exchange, method: 'GET', path: exchange.goneFirst ?? '', body: '' };
+  async #awaitGone(exchange: RecordedExchange, path: string): Promise<void> {
+    const request = { ...exchange, method: 'GET', path, body: '' };
     const untilMs = performance.now() + GONE_MS;
     for (;;) {
       const answer = await this.#handle(this.#requestOf(request, new AbortController().signal));
@@ -220,7 +224,9 @@ export class Replay {
       const value = match[at + 1] ?? '';
       const before = this.#bound.get(name);
       this.#bound.set(name, value);
-      return before === undefined || before === value || mayChange;
+      const wasLoose = this.#loose.delete(name);
+      if (mayChange && (before === undefined || wasLoose)) this.#loose.add(name);
+      return before === undefined || before === value || mayChange || wasLoose;
     });
   }
 }
@@ -233,6 +239,15 @@ function patternOf(part: string): string {
   if (part === '<time>') return String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z`;
   if (part === '<age>') return String.raw`(?:\d+[smhdy])+`;
   return part.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
+}
+
+/** The one object of a watch that the real server had lost before the watch began. */
+function goneBeforeWatch({ path, answer }: RecordedExchange): string | undefined {
+  if (!isWatch(path) || !Array.isArray(answer)) return undefined;
+  const name = /fieldSelector=metadata\.name%3D([^&]+)/.exec(path)?.[1];
+  const first = answer[0] as JsonFields | undefined;
+  if (name === undefined || first?.['type'] !== 'BOOKMARK') return undefined;
+  return `${path.split('?')[0]}/${name}`;
 }
 
 /** Consecutive exchanges of the same commands. */

@@ -38,6 +38,19 @@ export const BAD_INPUT_ITEMS = [
   'changes of what is fixed',
   'unknown options and values',
   'a volume at a full pool',
+  'API: names of 254 characters',
+  'API: a path in a name',
+  'API: malformed patches',
+  'API: objects of 1.5 MiB',
+  'API: 10,000 watches',
+  'API: a token that is missing or wrong',
+  'API: a status written by a stranger',
+  'API: changes of fixed fields',
+  'API: two writers',
+  'API: growth that the class does not allow',
+  'API database: locked',
+  'API database: corrupt',
+  'API database: of a newer version',
 ] as const;
 
 export function checkBadInput(tree: Tree): Finding[] {

@@ -195,6 +195,22 @@ export const objectMeta = object(`${META}.ObjectMeta`, 'What every object has.',
   uid: text('Unique over time. Set by the server.'),
 });
 
+const CONVENTIONS =
+  'https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md';
+
+/** What every kind begins with, described as kube-apiserver describes it of every definition. */
+export const apiVersionField = text(
+  'APIVersion defines the versioned schema of this representation of an object. Servers should ' +
+    'convert recognized schemas to the latest internal value, and may reject unrecognized ' +
+    `values. More info: ${CONVENTIONS}#resources`,
+);
+export const kindField = text(
+  'Kind is a string value representing the REST resource this object represents. Servers may ' +
+    'infer this from the endpoint the client submits requests to. Cannot be updated. In ' +
+    `CamelCase. More info: ${CONVENTIONS}#types-kinds`,
+);
+export const METADATA_TEXT = `Standard object's metadata. More info: ${CONVENTIONS}#metadata`;
+
 /** A whole object: its own fields beside the three that every kind has. */
 export function whole(
   name: string,
@@ -206,9 +222,9 @@ export function whole(
     name,
     description,
     {
-      apiVersion: text('Version of the schema of this object.'),
-      kind: text('What this object is.'),
-      metadata: part(objectMeta, 'Name, labels and what else every object has.'),
+      apiVersion: apiVersionField,
+      kind: kindField,
+      metadata: part(objectMeta, METADATA_TEXT),
       ...properties,
     },
     more,

@@ -13,7 +13,7 @@ import {
   volumeSpec,
   volumeStatus,
 } from '../kinds/volume.ts';
-import { about, objectMeta, text } from './fields.ts';
+import { about, apiVersionField, kindField, METADATA_TEXT, objectMeta } from './fields.ts';
 import type { PrinterColumn, Resource, Schema, ValidationRule } from './resource.ts';
 import { fromZod } from './schema/from-zod.ts';
 
@@ -176,7 +176,7 @@ const nameSchema: Schema = {
   maxLength: 63,
   pattern: LABEL_PATTERN,
 };
-const metadata = about(objectMeta, 'Name, labels and what else every object has.', {
+const metadata = about(objectMeta, METADATA_TEXT, {
   properties: { ...objectMeta.properties, name: nameSchema },
 });
 
@@ -238,8 +238,8 @@ function toResource(kind: KindName, own: Own): Resource {
       description: own.description,
       required: ['spec'],
       properties: {
-        apiVersion: text('Version of the schema of this object.'),
-        kind: text('What this object is.'),
+        apiVersion: apiVersionField,
+        kind: kindField,
         metadata,
         spec: withRules(kind, spec),
         status: { ...fromZod(own.status), description: 'What is so.' },

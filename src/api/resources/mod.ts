@@ -11,5 +11,6 @@ export type {
   ValidationRule,
 } from './resource.ts';
 export { findResource, RESOURCES } from './table.ts';
-export { isQuantity, parseQuantity, QUANTITY_RULE } from './quantity.ts';
+export { namedTypeOf } from './fields.ts';
+export { compareQuantities, isQuantity, parseQuantity, QUANTITY_RULE } from './quantity.ts';
 export * from './schema/mod.ts';

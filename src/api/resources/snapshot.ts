@@ -2,7 +2,18 @@
  * VolumeSnapshot, its class and its content, with the fields and rules of the CRDs of
  * external-snapshotter 8.6.0.
  */
-import { flag, int64, objectMeta, part, text, textMap, time } from './fields.ts';
+import {
+  apiVersionField,
+  flag,
+  int64,
+  kindField,
+  METADATA_TEXT,
+  objectMeta,
+  part,
+  text,
+  textMap,
+  time,
+} from './fields.ts';
 import type { PrinterColumn, Resource, Schema, ValidationRule } from './resource.ts';
 
 const GROUP = 'snapshot.storage.k8s.io';
@@ -42,9 +53,9 @@ function rooted(
   return struct(
     description,
     {
-      apiVersion: text('Version of the schema of this object.'),
-      kind: text('What this object is.'),
-      metadata: part(objectMeta, 'Name, labels and what else every object has.'),
+      apiVersion: apiVersionField,
+      kind: kindField,
+      metadata: part(objectMeta, METADATA_TEXT),
       ...properties,
     },
     { required },

@@ -8,13 +8,14 @@ import { metaOf, withMeta } from './catalog.ts';
 import { checkRules } from './cel/mod.ts';
 import { checkMeta } from './check-meta.ts';
 import { ApiFailure, badRequest, invalid } from './failure.ts';
+import { findMisfit } from './go-decoding.ts';
 import { groupVersion } from './names.ts';
 import type { FieldValidation } from './request.ts';
 
 /** Who reports unknown fields in which words: a body, a patch or an applied configuration. */
 export type BodyOrigin =
   | { readonly kind: 'body' }
-  | { readonly kind: 'patch'; readonly text: string }
+  | { readonly kind: 'patch'; readonly text: string; readonly isStrategic: boolean }
   | { readonly kind: 'apply' };
 
 export interface DecodeOptions {
@@ -30,6 +31,7 @@ export function decodeObject(
   options: DecodeOptions,
 ): JsonObject {
   const object = demandObject(resource, value);
+  if (!resource.isCustom) refuseMisfit(resource, object, options.origin);
   const tidied = tidyObject(resource, object);
   const { value: known, unknown } = dropUnknown(resource.schema, tidied);
   if (unknown.length > 0) reportUnknown(resource, known as JsonObject, unknown, options);
@@ -68,6 +70,33 @@ function demandObject(resource: Resource, value: unknown): JsonObject {
     );
   }
   return { ...object, apiVersion, kind };
+}
+
+/** Built-in kinds are decoded into Go's structs before anything else looks at them. */
+function refuseMisfit(resource: Resource, object: JsonObject, origin: BodyOrigin): void {
+  // Other words, at other places: structured-merge-diff and the strategic merge know the schema.
+  if (origin.kind === 'apply' || (origin.kind === 'patch' && origin.isStrategic)) return;
+  const why = findMisfit(resource, object);
+  if (why === undefined) return;
+  if (origin.kind === 'patch') throw refusePatch(JSON.stringify(sortKeys(object)), why);
+  const { kind, version } = resource;
+  throw badRequest(`${kind} in version "${version}" cannot be handled as a ${kind}: ${why}`);
+}
+
+/** Of no object: a patch has no kind before it is decoded. */
+function refusePatch(text: string, why: string): ApiFailure {
+  const message = `Invalid value: ${JSON.stringify(text)}: ${why}`;
+  return invalid({ group: '', kind: '' }, '', [
+    { reason: 'FieldValueInvalid', field: 'patch', message },
+  ]);
+}
+
+/** As Go prints what it patched; metadata, a struct there, is in order already. */
+function sortKeys(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const sorted = entries.map(([key, inner]) => [key, key === 'metadata' ? inner : sortKeys(inner)]);
+  return Object.fromEntries(sorted) as JsonObject;
 }
 
 /** As Go's JSON reads it: null is absent, and metadata writes no empty maps and lists. */
@@ -130,12 +159,7 @@ function reportUnknown(
     return;
   }
   const why = `strict decoding error: ${texts.join(', ')}`;
-  if (origin.kind === 'patch') {
-    const message = `Invalid value: ${JSON.stringify(origin.text)}: ${why}`;
-    throw invalid({ group: '', kind: '' }, '', [
-      { reason: 'FieldValueInvalid', field: 'patch', message },
-    ]);
-  }
+  if (origin.kind === 'patch') throw refusePatch(origin.text, why);
   throw badRequest(`${kind} in version "${version}" cannot be handled as a ${kind}: ${why}`);
 }
 
@@ -157,10 +181,11 @@ export function checkObject(
   resource: Resource,
   after: JsonObject,
   before: JsonObject | undefined,
+  subresource = '',
 ): void {
   const { schema } = resource;
   const ofMeta = checkMeta(resource, after, before);
-  const ofSchema = validate(schema, after);
+  const ofSchema = checkSchema(resource, after, subresource);
   const problems: FieldProblem[] = [...ofMeta, ...ofSchema];
   // `validate` says it for its own problems.
   if (uncheckedRules(schema, ofSchema).length === 0) {
@@ -169,7 +194,20 @@ export function checkObject(
   // Rules compare values whose types are right.
   if (problems.length === 0) problems.push(...checkRules(resource.schema, after, before));
   if (problems.length === 0) problems.push(...(resource.check?.(after, before) ?? []));
-  if (problems.length > 0) throw invalid(resource, metaOf(after).name ?? '', problems);
+  if (problems.length === 0) return;
+  // Both groups of events have one set of rules, and its failures name the older group.
+  const subject = resource.kind === 'Event' ? { group: '', kind: 'Event' } : resource;
+  throw invalid(subject, metaOf(after).name ?? '', problems);
+}
+
+/** A status is checked by itself, and its fields are named from there on. */
+function checkSchema(resource: Resource, after: JsonObject, subresource: string): FieldProblem[] {
+  const { schema, isCustom } = resource;
+  const status = schema.properties?.['status'];
+  if (!isCustom || subresource !== 'status' || status === undefined) return validate(schema, after);
+  const problems = validate(status, after['status'] ?? {}, { field: 'status' });
+  const isSaid = uncheckedRules(status, problems).length > 0;
+  return isSaid ? problems : [...problems, ...uncheckedRules(schema, problems)];
 }
 
 /** What the server alone writes, taken from the stored object. */

@@ -17,7 +17,13 @@ import { Catalog, keyOfObject, metaOf } from './catalog.ts';
 import { parseDeleteOptions } from './deletion.ts';
 import { Discovery } from './discovery.ts';
 import { EventLimit } from './event-limit.ts';
-import { failureOf, methodNotAllowed, noSuchResource, tooManyRequests } from './failure.ts';
+import {
+  failureOf,
+  methodNotAllowed,
+  noSuchResource,
+  tooLarge,
+  tooManyRequests,
+} from './failure.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { chooseForm, contentTypeOf, parseBody } from './negotiate.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -26,7 +32,7 @@ import { patchObject } from './patching.ts';
 import { EMPTY_OPENAPI_V2, OPENAPI_V2_PROTOBUF } from './kube-protobuf.ts';
 import { getObject, listObjects, selectorOf } from './reads.ts';
 import type { ApiRequest, ApiResponse, ResourceRequest } from './request.ts';
-import { flagOf, writeOptionsOf } from './request.ts';
+import { BODY_BYTES_MAX, flagOf, writeOptionsOf } from './request.ts';
 import { answerReview, findReview } from './reviews.ts';
 import { parseRoute } from './route.ts';
 import type { ResourceRoute } from './route.ts';
@@ -50,6 +56,20 @@ export interface ApiServerOptions {
 const WATCHES_MAX = 1_000;
 /** The dialect that is spoken. */
 const KUBERNETES = { major: '1', minor: '36', gitVersion: 'v1.36.3' };
+const ABSENT_LISTS: Readonly<Record<string, string>> = {
+  limitranges: 'LimitRangeList',
+  pods: 'PodList',
+  resourcequotas: 'ResourceQuotaList',
+};
+/** Answered as they were; others with what became of them. */
+const RETURNED_WHEN_DELETED: ReadonlySet<string> = new Set([
+  '/persistentvolumeclaims',
+  '/persistentvolumes',
+  'storage.k8s.io/csidrivers',
+  'storage.k8s.io/csinodes',
+  'storage.k8s.io/storageclasses',
+  'storage.k8s.io/volumeattachments',
+]);
 const NAMESPACES = ['default', 'kube-node-lease', 'kube-public', 'kube-system'];
 
 export class ApiServer {
@@ -103,6 +123,7 @@ export class ApiServer {
   }
 
   #answer(request: ApiRequest): ApiResponse {
+    if (request.body.byteLength > BODY_BYTES_MAX) throw tooLarge(BODY_BYTES_MAX);
     const route = parseRoute(request.path);
     switch (route.kind) {
       case 'resource':
@@ -169,6 +190,8 @@ export class ApiServer {
     }
     const resource = this.#catalog.find(group, version, plural);
     if (resource === undefined) {
+      const absent = this.#answerAbsent(request, route);
+      if (absent !== undefined) return absent;
       if (this.#catalog.hasGroupVersion(group, version)) throw noSuchResource();
       return answerText(404, '404 page not found\n');
     }
@@ -178,6 +201,17 @@ export class ApiServer {
     const form = chooseForm(request.headers['accept']);
     const to = { request, resource, namespace, name, subresource, form, warnings: [] };
     return name === '' ? this.#answerCollection(to) : this.#answerOne(to);
+  }
+
+  /** `kubectl describe` also lists kinds that use or limit what it describes: there are none. */
+  #answerAbsent(request: ApiRequest, route: ResourceRoute): ApiResponse | undefined {
+    const { group, version, plural, name } = route;
+    const kind = ABSENT_LISTS[plural];
+    const isAsked = group === '' && version === 'v1' && name === '' && request.method === 'GET';
+    if (kind === undefined || !isAsked || flagOf(request.query, 'watch') === true) return undefined;
+    const metadata = { resourceVersion: String(this.#options.store.version) };
+    const form = chooseForm(request.headers['accept']);
+    return answerJson({ kind, apiVersion: version, metadata, items: [] }, { form });
   }
 
   #answerCollection(to: ResourceRequest): ApiResponse {
@@ -191,7 +225,7 @@ export class ApiServer {
       case 'POST': {
         if (to.resource.isNamespaced && to.namespace === '') throw methodNotAllowed();
         const options = writeOptionsOf(to.request, 'CreateOptions');
-        const object = this.#writer.create(to, bodyOf(to.request), options);
+        const object = this.#writer.create(to, bodyOf(to), options);
         return answerObject(to, object, this.#nowMs(), 201);
       }
       case 'DELETE':
@@ -210,7 +244,7 @@ export class ApiServer {
         return answerObject(to, getObject(this.#options.store, to), this.#nowMs());
       case 'PUT': {
         const options = writeOptionsOf(request, 'UpdateOptions');
-        const object = this.#writer.update(to, bodyOf(request), options);
+        const object = this.#writer.update(to, bodyOf(to), options);
         return answerObject(to, object, this.#nowMs());
       }
       case 'PATCH': {
@@ -228,7 +262,8 @@ export class ApiServer {
   #delete(to: ResourceRequest): ApiResponse {
     const { resource, form } = to;
     const { object, isGone } = this.#writer.delete(to, optionalBodyOf(to.request));
-    if (!isGone) return answerObject(to, object, this.#nowMs());
+    const isShown = RETURNED_WHEN_DELETED.has(`${resource.group}/${resource.plural}`);
+    if (!isGone || isShown) return answerObject(to, object, this.#nowMs());
     const { name, uid } = metaOf(object);
     const group = resource.group === '' ? {} : { group: resource.group };
     return answerJson(
@@ -296,10 +331,14 @@ export class ApiServer {
   }
 }
 
-function bodyOf(request: ApiRequest): unknown {
-  return parseBody(request.body, contentTypeOf(request.headers['content-type']));
+function bodyOf({ request, resource }: ResourceRequest): unknown {
+  const { isCustom, kind } = resource;
+  const type = contentTypeOf(request.headers['content-type']);
+  return parseBody(request.body, type, isCustom ? undefined : kind);
 }
 
-function optionalBodyOf(request: ApiRequest): unknown {
-  return request.body.byteLength === 0 ? undefined : bodyOf(request);
+function optionalBodyOf({ body, headers }: ApiRequest): unknown {
+  return body.byteLength === 0
+    ? undefined
+    : parseBody(body, contentTypeOf(headers['content-type']));
 }

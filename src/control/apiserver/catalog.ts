@@ -79,6 +79,39 @@ export function withMeta(
   return { ...object, metadata };
 }
 
+/** As Go's struct of them is written. */
+const META_ORDER: readonly (keyof MetaFields)[] = [
+  'name',
+  'generateName',
+  'namespace',
+  'uid',
+  'resourceVersion',
+  'generation',
+  'creationTimestamp',
+  'deletionTimestamp',
+  'deletionGracePeriodSeconds',
+  'labels',
+  'annotations',
+  'ownerReferences',
+  'finalizers',
+  'managedFields',
+];
+
+/**
+ * Kind, version and metadata first, in the order of the real server: who prints what was sent sees
+ * it. The version is not known before the write, and has its place kept.
+ */
+export function inOrder(object: JsonObject): JsonObject {
+  const { kind, apiVersion, metadata: _metadata, ...rest } = object;
+  const meta = { ...metaOf(object) };
+  const metadata: Record<string, unknown> = {};
+  for (const field of META_ORDER) {
+    if (meta[field] !== undefined) metadata[field] = meta[field];
+    else if (field === 'resourceVersion') metadata[field] = '';
+  }
+  return { kind, apiVersion, metadata: { ...metadata, ...meta }, ...rest };
+}
+
 export function keyOfObject(resource: Resource, object: JsonObject): StoreKey {
   const { namespace = '', name = '' } = metaOf(object);
   return { resource: storeName(resource), namespace, name };

@@ -19,7 +19,7 @@ export function checkMeta(
     ...(before === undefined ? checkNames(resource, after) : checkUpdate(after, before)),
     ...checkMaps(after),
     ...checkOwners(after),
-    ...checkFinalizers(after),
+    ...checkFinalizers(resource, after),
   ];
 }
 
@@ -122,7 +122,10 @@ function checkOwners(object: JsonObject): FieldProblem[] {
   return [...problems, invalidValue('metadata.ownerReferences', names[1], why)];
 }
 
-function checkFinalizers(object: JsonObject): FieldProblem[] {
+/** Of built-in kinds: the only names that need no domain. */
+const STANDARD_FINALIZERS = ['foregroundDeletion', 'kubernetes', 'orphan'];
+
+function checkFinalizers(resource: Resource, object: JsonObject): FieldProblem[] {
   const { finalizers = [] } = metaOf(object);
   const problems: FieldProblem[] = [];
   for (const finalizer of finalizers) {
@@ -130,6 +133,12 @@ function checkFinalizers(object: JsonObject): FieldProblem[] {
       problems.push(invalidValue('metadata.finalizers', finalizer, why));
     }
   }
+  finalizers.forEach((finalizer, index) => {
+    const isKnown = finalizer.includes('/') || STANDARD_FINALIZERS.includes(finalizer);
+    if (isKnown || resource.isCustom) return;
+    const why = 'name is neither a standard finalizer name nor is it fully qualified';
+    problems.push(invalidValue(`metadata.finalizers[${index}]`, finalizer, why));
+  });
   if (finalizers.includes('orphan') && finalizers.includes('foregroundDeletion')) {
     const why = 'finalizer foregroundDeletion and orphan cannot be both set';
     problems.push(invalidValue('metadata.finalizers', finalizers, why));

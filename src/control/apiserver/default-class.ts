@@ -4,7 +4,7 @@ import { metaOf } from './catalog.ts';
 import type { StoreReader } from './object-store.ts';
 
 const IS_DEFAULT = 'storageclass.kubernetes.io/is-default-class';
-const OLD_CLASS = 'volume.beta.kubernetes.io/storage-class';
+export const OLD_CLASS = 'volume.beta.kubernetes.io/storage-class';
 
 export function defaultClassOf(
   store: StoreReader,

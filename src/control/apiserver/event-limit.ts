@@ -78,10 +78,12 @@ export class EventLimit {
   }
 }
 
-/** When it was seen last. */
+/** When it was seen last; not before somebody told us of it. */
 function seenMs(event: JsonObject): number {
   const series = event['series'] as { readonly lastObservedTime?: string } | undefined;
-  const { creationTimestamp } = metaOf(event);
-  const text = series?.lastObservedTime ?? event['lastTimestamp'] ?? creationTimestamp;
-  return typeof text === 'string' ? parseTime(text) : 0;
+  const texts = [
+    series?.lastObservedTime ?? event['lastTimestamp'],
+    metaOf(event).creationTimestamp,
+  ];
+  return Math.max(...texts.map((text) => (typeof text === 'string' ? parseTime(text) : 0)));
 }

@@ -14,7 +14,9 @@ import { deleteObject, FOREGROUND_FINALIZER, ORPHAN_FINALIZER } from './deletion
 import type { Propagation } from './deletion.ts';
 import { formatTime } from '#api/kinds/mod.ts';
 import type { Change, ObjectStore, StoreTransaction } from './object-store.ts';
+import { groupVersion } from './names.ts';
 import { OwnerIndex } from './owner-index.ts';
+import { trackUpdate } from './patch/mod.ts';
 
 export interface GarbageCollectorOptions {
   readonly store: ObjectStore;
@@ -27,6 +29,8 @@ export interface GarbageCollectorOptions {
 const STEPS_MAX = 100;
 /** After the disk refused. */
 const RETRY_MS = 1_000;
+/** As who it writes. */
+const MANAGER = 'garbage-collector';
 
 export class GarbageCollector {
   readonly #options: GarbageCollectorOptions;
@@ -133,7 +137,7 @@ export class GarbageCollector {
     if (dangling.length === 0) return;
     const solid = owners.filter((one) => !dangling.includes(one));
     if (solid.length === 0) this.#delete(transaction, object, 'Background');
-    else this.#put(transaction, withMeta(object, { ownerReferences: solid }));
+    else this.#setOwners(transaction, object, solid);
   }
 
   /** The owner exists, in the same namespace or in none. */
@@ -147,8 +151,7 @@ export class GarbageCollector {
     const { uid = '' } = metaOf(owner);
     for (const dependent of this.#dependentsOf(transaction, uid)) {
       const kept = (metaOf(dependent).ownerReferences ?? []).filter((one) => one.uid !== uid);
-      const ownerReferences = kept.length === 0 ? undefined : kept;
-      this.#put(transaction, withMeta(dependent, { ownerReferences }));
+      this.#setOwners(transaction, dependent, kept);
     }
     this.#removeFinalizer(transaction, owner, ORPHAN_FINALIZER);
   }
@@ -159,8 +162,8 @@ export class GarbageCollector {
       const owners = metaOf(dependent).ownerReferences ?? [];
       const hasOther = owners.some((one) => one.uid !== uid && this.#isOwner(one, dependent));
       if (hasOther) {
-        const ownerReferences = owners.filter((one) => one.uid !== uid);
-        this.#put(transaction, withMeta(dependent, { ownerReferences }));
+        const others = owners.filter((one) => one.uid !== uid);
+        this.#setOwners(transaction, dependent, others);
       } else if (metaOf(dependent).deletionTimestamp === undefined) {
         this.#delete(transaction, dependent, 'Foreground');
       }
@@ -226,6 +229,26 @@ export class GarbageCollector {
     };
     const now = formatTime(this.#options.clock.wallMs());
     deleteObject(transaction, resource, object, options, now);
+  }
+
+  /** A write like others: nobody owns a reference any more that is gone. */
+  #setOwners(
+    transaction: StoreTransaction,
+    before: JsonObject,
+    owners: readonly OwnerFields[],
+  ): void {
+    const resource = this.#resourceOf(before);
+    const ownerReferences = owners.length === 0 ? undefined : owners;
+    const after = trackUpdate({
+      before,
+      after: withMeta(before, { ownerReferences }),
+      manager: MANAGER,
+      schema: resource.schema,
+      apiVersion: groupVersion(resource),
+      subresource: '',
+      now: formatTime(this.#options.clock.wallMs()),
+    });
+    this.#put(transaction, after);
   }
 
   #put(transaction: StoreTransaction, object: JsonObject): void {

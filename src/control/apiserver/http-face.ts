@@ -8,6 +8,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { answerFailure } from './answer.ts';
 import type { ApiServer } from './api-server.ts';
 import { tooLarge, tooManyRequests, unauthorized } from './failure.ts';
+import { BODY_BYTES_MAX } from './request.ts';
 
 export interface HttpFaceOptions {
   readonly server: ApiServer;
@@ -16,7 +17,6 @@ export interface HttpFaceOptions {
   readonly inFlightMax?: number;
 }
 
-const BODY_BYTES_MAX = 3 * 1024 * 1024;
 /** Bodies are what requests in flight cost: at most this many times the largest. */
 const IN_FLIGHT_MAX = 64;
 /** Answered to everybody, as there. */

@@ -89,5 +89,9 @@ const LABEL_NAMED: ReadonlySet<string> = new Set(['/namespaces']);
 
 export function problemsOfObjectName(resource: Resource, name: string): string[] {
   const isLabel = LABEL_NAMED.has(`${resource.group}/${resource.plural}`);
-  return isLabel ? problemsOfLabel(name) : problemsOfSubdomain(name);
+  // The length of a name is counted in characters, that of a label in bytes.
+  const problems = isLabel ? problemsOfLabel(name) : problemsOfSubdomain(name);
+  return problems.map((text) =>
+    text.replace(/^(must be no more than \d+) bytes$/, '$1 characters'),
+  );
 }

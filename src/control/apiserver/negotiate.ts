@@ -74,15 +74,15 @@ export function contentTypeOf(header: string | undefined): string {
   return type === '' ? 'application/json' : type;
 }
 
-/** A body as JSON or YAML. */
-export function parseBody(bytes: Uint8Array, contentType: string): unknown {
+/** A body as JSON or YAML; `builtIn` is the built-in kind that it shall be of. */
+export function parseBody(bytes: Uint8Array, contentType: string, builtIn?: string): unknown {
   if (contentType === KUBE_PROTOBUF) {
     const object = decodeKubeProtobuf(bytes);
     if (object !== undefined) return object;
     throw unsupportedMediaType(ACCEPTED);
   }
   const text = new TextDecoder().decode(bytes);
-  if (contentType === 'application/json') return parseJson(text);
+  if (contentType === 'application/json') return parseJson(text, builtIn);
   if (contentType === 'application/yaml') return parseYaml(text);
   throw unsupportedMediaType(ACCEPTED);
 }
@@ -94,12 +94,28 @@ export function goJsonProblem(error: unknown): string {
   return isCut ? 'unexpected end of JSON input' : message;
 }
 
-export function parseJson(text: string): unknown {
+function parseJson(text: string, builtIn: string | undefined): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    throw badRequest(`couldn't get version/kind; json parse error: ${goJsonProblem(error)}`);
+    const why = `couldn't get version/kind; json parse error: ${goJsonProblem(error)}`;
+    if (builtIn === undefined) throw badRequest(why);
+    throw badRequest(
+      `the object provided is unrecognized (must be of type ${builtIn}): ${why} ` +
+        `(${summaryOf(text)})`,
+    );
   }
+}
+
+const SUMMARY_BYTES_MAX = 30;
+
+/** The beginning of what was sent; as hexadecimal digits unless it begins like an object. */
+function summaryOf(text: string): string {
+  if (text === '') return '<empty>';
+  const bytes = Buffer.from(text);
+  const isLong = bytes.length > SUMMARY_BYTES_MAX;
+  const start = bytes.subarray(0, SUMMARY_BYTES_MAX);
+  return `${start.toString(text.startsWith('{') ? 'utf8' : 'hex')}${isLong ? ' ...' : ''}`;
 }
 
 /** One document; aliases are refused, since a few of them can stand for gigabytes. */

@@ -47,7 +47,7 @@ export function patchObject(writer: Writer, to: ResourceRequest): Written {
       before === undefined
         ? undefined
         : { object: applyPatch(to, type, before, patch), isTracked: false },
-    { kind: 'patch', text },
+    { kind: 'patch', text, isStrategic: type === STRATEGIC_PATCH },
   );
 }
 
@@ -63,7 +63,10 @@ function applyPatch(
       return applyJsonPatch(before, patch);
     }
     if (typeof patch !== 'object' || patch === null || Array.isArray(patch)) {
-      throw badRequest('error decoding patch: json: cannot unmarshal into Go value of type map');
+      throw badRequest(
+        `error decoding patch: json: cannot unmarshal ${jsonKindOf(patch)} into Go value of type ` +
+          'map[string]interface {}',
+      );
     }
     if (type === MERGE_PATCH) return applyMergePatch(before, patch);
     return applyStrategicPatch(before, patch, to.resource.schema);
@@ -82,10 +85,13 @@ function parsePatch(text: string): unknown {
   }
 }
 
+function jsonKindOf(value: unknown): string {
+  return Array.isArray(value) ? 'array' : typeof value === 'boolean' ? 'bool' : typeof value;
+}
+
 function notAPatchList(patch: unknown): ApiFailure {
-  const what = typeof patch === 'object' ? 'object' : typeof patch;
   return badRequest(
-    `error decoding patch: json: cannot unmarshal ${what} into Go value of type ` +
+    `error decoding patch: json: cannot unmarshal ${jsonKindOf(patch)} into Go value of type ` +
       '[]handlers.jsonPatchOp',
   );
 }

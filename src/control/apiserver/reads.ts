@@ -222,7 +222,8 @@ function undo(
 /** As it goes out: lists of built-in kinds do not repeat kind and version in each item. */
 export function listBody(resource: Resource, list: ListAnswer): JsonObject {
   const items = resource.isCustom ? list.items : list.items.map(withoutKind);
-  const { metadata } = list;
+  // Go leaves an empty one out; of custom kinds the list is no struct of Go.
+  const metadata = resource.isCustom ? { continue: '', ...list.metadata } : list.metadata;
   return { kind: resource.listKind, apiVersion: groupVersion(resource), metadata, items };
 }
 

@@ -21,6 +21,9 @@ export interface ResourceRequest {
   readonly warnings: string[];
 }
 
+/** As there: twice what an object may have. */
+export const BODY_BYTES_MAX = 3 * 1024 * 1024;
+
 export function numberOf(query: URLSearchParams, name: string): number | undefined {
   const text = query.get(name);
   if (text === null || text === '') return undefined;

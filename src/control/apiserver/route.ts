@@ -36,11 +36,8 @@ export function parseRoute(path: string): Route {
 
 function segmentsOf(path: string): string[] {
   try {
-    return path
-      .replace(/^\//, '')
-      .replace(/\/$/, '')
-      .split('/')
-      .map((segment) => decodeURIComponent(segment));
+    // Decoded before it is split, as Go does it: no name has a slash in it.
+    return decodeURIComponent(path).replace(/^\//, '').replace(/\/$/, '').split('/');
   } catch {
     throw badRequest(`path is not valid: ${JSON.stringify(path)}`);
   }
@@ -55,8 +52,8 @@ function apiRoute(root: string, group: string, rest: readonly string[]): Route {
   const at = { kind: 'resource', group, version } as const;
   // A namespace is a scope when something follows it, but for its own subresources.
   const isScope = path[0] === 'namespaces' && path.length >= 3 && !isOwnSubresource(path);
-  const [plural = '', name = '', subresource = '', ...more] = isScope ? path.slice(2) : path;
-  if (more.length > 0) return { kind: 'unknown' };
+  const [plural = '', name = '', ...more] = isScope ? path.slice(2) : path;
+  const subresource = more.join('/');
   return { ...at, namespace: isScope ? (path[1] ?? '') : '', plural, name, subresource };
 }
 

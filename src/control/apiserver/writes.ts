@@ -16,7 +16,8 @@ import {
   withStatus,
 } from './admission.ts';
 import type { BodyOrigin } from './admission.ts';
-import { keyOfObject, metaOf, withMeta } from './catalog.ts';
+import { inOrder, keyOfObject, metaOf, withMeta } from './catalog.ts';
+import { checkResize } from './claim-resize.ts';
 import { defaultClassOf } from './default-class.ts';
 import { deleteObject, holdsContent, parseDeleteOptions } from './deletion.ts';
 import type { DeleteOptions, Deleted } from './deletion.ts';
@@ -37,6 +38,7 @@ import { groupVersion, storeName } from './names.ts';
 import type { ObjectStore, StoreKey, StoreTransaction } from './object-store.ts';
 import { trackUpdate } from './patch/mod.ts';
 import type { ResourceRequest, WriteOptions } from './request.ts';
+import { withPhaseTime, withProtection } from './storage-protection.ts';
 import { createUid, nameSuffix } from './uid.ts';
 
 export interface WriterOptions {
@@ -266,8 +268,14 @@ export class Writer {
     const other = transaction.find(key);
     if (other !== undefined) throw alreadyExists(resource, name, isDeleting(other));
     const { managedFields } = metaOf(track(saidBy(wanted, object, resource)));
-    const stored = toStoredForm(resource, sized(withMeta(object, { managedFields })));
-    const answer = isDryRun ? stored : transaction.put(key, stored);
+    const admitted = withPhaseTime(
+      resource,
+      undefined,
+      withProtection(resource, withMeta(object, { managedFields })),
+      this.now(),
+    );
+    const stored = toStoredForm(resource, sized(admitted));
+    const answer = isDryRun ? stored : transaction.put(key, inOrder(stored));
     return fromStoredForm(resource, answer);
   }
 
@@ -286,8 +294,9 @@ export class Writer {
     const isBodyChanged = !isDeepStrictEqual(bodyOf(before), bodyOf(filled));
     const generation = (metaOf(before).generation ?? 0) + (isBodyChanged ? 1 : 0);
     const counted = resource.hasGeneration ? withMeta(filled, { generation }) : filled;
-    checkObject(resource, counted, before);
-    const after = sized(track(counted));
+    checkObject(resource, counted, before, subresource);
+    checkResize(transaction, resource, before, counted);
+    const after = sized(withPhaseTime(resource, before, track(counted), this.now()));
     if (isSame(before, after)) return before;
     const { deletionTimestamp, finalizers = [] } = metaOf(after);
     const key = keyOfObject(resource, after);
@@ -298,7 +307,7 @@ export class Writer {
       transaction.delete(key);
       return after;
     }
-    return fromStoredForm(resource, transaction.put(key, toStoredForm(resource, after)));
+    return fromStoredForm(resource, transaction.put(key, inOrder(toStoredForm(resource, after))));
   }
 }
 

@@ -121,8 +121,10 @@ describe('Embedded loops', () => {
       await until('said', async () => {
         assert.deepEqual(await readyOf(scene), { reason: 'NoPlacement', message: why });
       });
-      const { items } = await client.list('Event', { namespace: 'default' });
-      assert.ok(items.some((event) => event.type === 'Warning' && event.note.includes(why)));
+      await until('told', async () => {
+        const { items } = await client.list('Event', { namespace: 'default' });
+        assert.ok(items.some((event) => event.type === 'Warning' && event.note.includes(why)));
+      });
       await bound(scene);
     });
   });

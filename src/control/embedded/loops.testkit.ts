@@ -2,7 +2,7 @@
 import type { StorageClass } from '#api/kinds/mod.ts';
 import { API_VERSION } from '#api/kinds/mod.ts';
 import { type ErrorCode, hasCode, HoldfastError, PROVISIONER } from '#api/mod.ts';
-import { createTwin } from '#control/apiserver/twin.testkit.ts';
+import { createTestApi } from '#control/apiserver/test-api.testkit.ts';
 import type { ControllerCalls, CsiSnapshot, Service } from '#control/csi/mod.ts';
 import { changeStatus, type KubeClient } from '#control/kube/mod.ts';
 import type { Host } from '#host/mod.ts';
@@ -213,7 +213,7 @@ export async function withLoops(
 ): Promise<void> {
   const world = new SimWorld(1);
   const host = world.addNode('controller');
-  const { client } = createTwin(host);
+  const { client } = createTestApi(world, host);
   const killSwitch = new KillSwitch();
   const driver = new Driver(client, killSwitch);
   const create = () =>
@@ -240,6 +240,7 @@ export async function withLoops(
         metadata: { name: 'simple' },
         provisioner: PROVISIONER,
         parameters: { replicas: '1' },
+        allowVolumeExpansion: true,
         ...storageClass,
       });
       await loops.start();

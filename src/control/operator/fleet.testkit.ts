@@ -26,7 +26,7 @@ import { ControllerService } from '#control/csi/controller/mod.ts';
 import type { NodeCalls, RequestOf, Service } from '#control/csi/mod.ts';
 import { viewIdOf } from '#control/csi/mod.ts';
 import { EmbeddedControllers, NodeLoop } from '#control/embedded/mod.ts';
-import { createTwin } from '#control/apiserver/twin.testkit.ts';
+import { createTestApi } from '#control/apiserver/test-api.testkit.ts';
 import type { KubeClient } from '#control/kube/mod.ts';
 import type { Host } from '#host/mod.ts';
 import { SimWorld } from '#host/sim/mod.ts';
@@ -398,7 +398,7 @@ export class Fleet {
   constructor(seed: number, nodeCount: number) {
     this.world = new SimWorld(seed);
     this.host = this.world.addNode('controller');
-    ({ client: this.client, requests: this.requests } = createTwin(this.host));
+    ({ client: this.client, requests: this.requests } = createTestApi(this.world, this.host));
     for (let index = 1; index <= nodeCount; index += 1) {
       this.nodes.set(`node-${index}`, new FakeNode(this, `node-${index}`));
     }
@@ -497,6 +497,7 @@ export class Fleet {
         annotations: { 'storageclass.kubernetes.io/is-default-class': 'true' },
       },
       provisioner: 'csi.holdfast.dev',
+      allowVolumeExpansion: true,
       parameters: { replicas: '3' },
     });
     for (const one of SHIPPED_CLASSES) {

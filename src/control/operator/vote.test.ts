@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { API_VERSION } from '#api/kinds/mod.ts';
 import type { MembershipRecord, VolumeId } from '#api/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
-import { createTwin } from '#control/apiserver/twin.testkit.ts';
+import { createTestApi } from '#control/apiserver/test-api.testkit.ts';
 import { SimWorld } from '#host/sim/mod.ts';
 import { createVoteHandlers } from './mod.ts';
 import { planCommit, planPromise } from './vote.ts';
@@ -51,7 +51,7 @@ describe('Vote of the control plane', () => {
 
   test('Promises, records and confirmations go through the Volume, one at a time', async () => {
     const world = new SimWorld(1);
-    const { client } = createTwin(world.addNode('a'));
+    const { client } = createTestApi(world, world.addNode('a'));
     const vote = createVoteHandlers(client);
     const volume = 'v' as VolumeId;
     await world.finish(

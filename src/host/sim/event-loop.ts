@@ -42,6 +42,7 @@ export class EventLoop {
   #nowMs = 0;
   #sequence = 0;
   #events = 0;
+  #outside: (() => Promise<void>) | undefined;
 
   get nowMs(): number {
     return this.#nowMs;
@@ -50,6 +51,11 @@ export class EventLoop {
   /** Events that ran so far. */
   get events(): number {
     return this.#events;
+  }
+
+  /** Before each event, what happens outside of the world comes to rest. */
+  awaitOutside(settled: () => Promise<void>): void {
+    this.#outside = settled;
   }
 
   /** `kind` and `key` go into the trace. */
@@ -75,6 +81,11 @@ export class EventLoop {
     await tick();
     if (until?.() === true) return true;
     for (;;) {
+      if (this.#outside !== undefined) {
+        await this.#outside();
+        await turn();
+        if (until?.() === true) return true;
+      }
       const next = this.#heap.peek();
       if (next === undefined || next.timeMs > untilMs) break;
       this.#heap.pop();

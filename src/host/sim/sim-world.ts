@@ -53,6 +53,7 @@ export class SimWorld {
   readonly #machines = new Map<string, Machine>();
   readonly #programs = new Map<string, SimProgram>();
   readonly #logBook: LogBook;
+  #hasOutside = false;
 
   constructor(seed: number, options: SimOptions = {}) {
     this.seed = seed;
@@ -165,6 +166,15 @@ export class SimWorld {
     this.#programs.set(name, program);
   }
 
+  /**
+   * The world talks to something real: it stands still while `settled` waits. Such a world has no
+   * guard, and no trace that could be repeated.
+   */
+  awaitOutside(settled: () => Promise<void>): void {
+    this.#hasOutside = true;
+    this.#loop.awaitOutside(settled);
+  }
+
   /** Calls `action` in the world's own time: for fault plans. */
   at(timeMs: number, action: () => void): void {
     this.#loop.schedule(null, 'plan', 0, Math.max(0, timeMs - this.nowMs), action);
@@ -176,7 +186,8 @@ export class SimWorld {
    */
   async run(limits: RunLimits): Promise<boolean> {
     const { untilMs = Infinity, forMs = Infinity, until } = limits;
-    const restore = this.#options.guard === false ? undefined : guardGlobals();
+    const isFree = this.#hasOutside || this.#options.guard === false;
+    const restore = isFree ? undefined : guardGlobals();
     try {
       return await this.#loop.run(Math.min(untilMs, this.nowMs + forMs), until);
     } finally {

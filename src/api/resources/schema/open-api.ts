@@ -2,7 +2,7 @@
  * OpenAPI v3 documents as kube-apiserver serves them below /openapi/v3: what `kubectl explain`
  * shows and from which kubectl learns that the server checks fields and can do dry runs.
  */
-import { choicesOf, META, namedTypeOf } from '../fields.ts';
+import { apiVersionField, choicesOf, kindField, META, namedTypeOf } from '../fields.ts';
 import type { JsonObject, Resource, Schema } from '../resource.ts';
 
 /** One document for each group version: `api/v1`, `apis/storage.k8s.io/v1`. */
@@ -183,9 +183,9 @@ function schemasOf(resource: Resource, components: Components): Schemas {
     type: 'object',
     required: ['items'],
     properties: {
-      apiVersion: { type: 'string', description: 'Version of the schema of this object.' },
+      apiVersion: apiVersionField,
       items: { type: 'array', description: 'The objects.', items: object },
-      kind: { type: 'string', description: 'What this object is.' },
+      kind: kindField,
       metadata: components.add(`${META}.ListMeta`, listMeta),
     },
     'x-kubernetes-group-version-kind': [gvk(resource, resource.listKind)],

@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import type { Mount, PersistentVolume } from '#api/kinds/mod.ts';
 import { API_VERSION, findCondition } from '#api/kinds/mod.ts';
 import { type ErrorCode, HoldfastError, type NodeId, PROVISIONER } from '#api/mod.ts';
-import { createTwin } from '#control/apiserver/twin.testkit.ts';
+import { createTestApi } from '#control/apiserver/test-api.testkit.ts';
 import type { NodeCalls, Service } from '#control/csi/mod.ts';
 import { changeStatus, type KubeClient } from '#control/kube/mod.ts';
 import type { Host } from '#host/mod.ts';
@@ -91,7 +91,7 @@ async function withNode(
 ): Promise<void> {
   const world = new SimWorld(1);
   const host = world.addNode('n1');
-  const { client } = createTwin(host);
+  const { client } = createTestApi(world, host);
   const machine = new FakeMachine();
   const createLoop = (): NodeLoop =>
     new NodeLoop({
