@@ -22,7 +22,7 @@ Some prose.
 <!-- transcript: first; varies: nodes, sizes -->
 \`\`\`console
 $ apply -f db.yaml
-claims/db created
+> claims/db created
 $ where \\
 > db
 claim default/db  phase Bound
@@ -44,7 +44,7 @@ function only(text: string): Transcript {
 }
 
 const RIGHT = [
-  ['claims/db created'],
+  ['> claims/db created'],
   [
     'claim default/db  phase Bound',
     '  └ volume pvc-ffffffffffff  size 1Gi, attached node-3, free 20 MiB',
@@ -129,7 +129,7 @@ describe('A comparison', () => {
     const many = compareTranscript(only(PAGE), changed(0));
     assert.deepEqual(
       many.map(({ line, documented, printed }) => [line, documented, printed]),
-      [[13, 'claims/db created', undefined]],
+      [[13, '> claims/db created', undefined]],
     );
   });
 
@@ -164,7 +164,7 @@ describe('A rewrite', () => {
   test('What differs becomes what was printed, and nothing else', () => {
     const printed = changed(0, 'claims/db changed', 'and more');
     const fresh = replay(PAGE, printed);
-    assert.equal(fresh, PAGE.replace('claims/db created', 'claims/db changed\nand more'));
+    assert.equal(fresh, PAGE.replace('> claims/db created', 'claims/db changed\nand more'));
     assert.deepEqual(compareTranscript(only(fresh), printed), []);
     assert.equal(replay(fresh, printed), fresh);
   });

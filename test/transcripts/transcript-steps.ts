@@ -8,7 +8,7 @@ export type Varying = (typeof VARYING)[number];
 export interface Step {
   /** Of its `$`; 1 is the first line of the document. */
   readonly line: number;
-  /** As typed: more than one line where the next begin with `> `. */
+  /** As typed; below a line that ends in a backslash stands the next one, behind `> `. */
   readonly command: string;
   /** Of the first line that it printed, or where that would be. */
   readonly outputLine: number;
@@ -77,7 +77,7 @@ function stepsOf({ line, lines }: Block): Step[] {
     }
     const command = [first.slice(2)];
     let next = at + 1;
-    while (lines[next]?.startsWith('> ') === true) {
+    while (command.at(-1)?.endsWith('\\') === true && lines[next]?.startsWith('> ') === true) {
       command.push((lines[next] ?? '').slice(2));
       next += 1;
     }
