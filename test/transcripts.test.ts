@@ -180,6 +180,11 @@ describe('A mask', () => {
     ['in about 1 s, after 1 min 3 s', 'in about PERIOD, after PERIOD'],
     ['at 2026-11-25T21:41:12.392Z', 'at TIME'],
     ['    └ device /dev/vda  filesystem ext4, serial x', '    └ device DISK'],
+    ['346 data, 2 zero, 346 checked, 0 corrupt', 'N data, N zero, N checked, 0 corrupt'],
+    [
+      'completed (1, 22) to node-2/19615/395cb1400b982084',
+      'completed (GENERATION) to node-2/PID/HEX',
+    ],
     ['2 of 2 replicas, epoch 3, 256Mi', '2 of 2 replicas, epoch 3, 256Mi'],
   ];
   for (const [line, masked] of cases) {

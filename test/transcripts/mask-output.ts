@@ -11,6 +11,12 @@ const ALWAYS: readonly (readonly [RegExp, string])[] = [
   [/\bhf-[0-9a-f]{12}\b/g, 'CLUSTER'],
   [/\bi-[0-9a-f]{16}\b/g, 'INCARNATION'],
   [/\b[0-9a-f]{16,64}\b/g, 'HEX'],
+  [/\(\d+, \d+\)/g, '(GENERATION)'],
+  [/\b(node-\d+)\/\d+\/HEX/g, '$1/PID/HEX'],
+  // Blocks of a layer: a journal writes more or fewer.
+  [/\b\d+ (data|zero|checked)\b/g, 'N $1'],
+  // Where a filesystem puts a file depends on its mkfs.
+  [/\bblock[= ]\d+/g, 'block N'],
   // A Mount is named for its claim, node and path.
   [/\b([a-z][a-z0-9-]*)-[0-9a-f]{8}\b/g, '$1-HASH'],
   [/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z/g, 'TIME'],
