@@ -16,6 +16,7 @@ import { checkHostBoundary } from './tidy/host-boundary.ts';
 import { checkImportCycles } from './tidy/import-cycles.ts';
 import { checkImportTable } from './tidy/import-table.ts';
 import { checkColumns, checkPlaces, checkReminders } from './tidy/text.ts';
+import { checkTranscripts } from './tidy/transcripts.ts';
 import { formatFinding, readTree, type Rule, treeOf } from './tidy/tree.ts';
 
 type Files = Readonly<Record<string, string>>;
@@ -59,6 +60,10 @@ function badInput(change: Files = {}, items: readonly string[] = BAD_INPUT_ITEMS
     'src/b.test.ts': '    test(`It is ${title}`, () => {});\n',
     ...change,
   };
+}
+
+function transcript(lines: string, fields = ''): string {
+  return `# H\n\n<!-- transcript: t${fields} -->\n\`\`\`console\n${lines}\n\`\`\`\n`;
 }
 
 const CODES = `export const ERROR_CODES = [\n  'a-b', // why\n  'c-d',\n] as const;\n`;
@@ -282,6 +287,41 @@ const RULES: Readonly<
       { planted: { 'ARCHITECTURE.md': '# A\n`src/gone/`\n' }, says: 'src/gone/' },
       { planted: { 'CONTRIBUTING.md': '# C\n`gone.cjs`\n' }, says: 'gone.cjs' },
       { planted: { 'README.md': '# H\n`test/root/*.test.ts`\n' }, says: 'test/root' },
+    ],
+  },
+  transcripts: {
+    rule: checkTranscripts,
+    passes: [
+      { 'README.md': transcript('$ a\nsaid'), 'CONTRIBUTING.md': '# C\n\n    $ not a page\n' },
+      { 'docs/operating/a.md': '# A\n\n    no command\n' },
+      { 'docs/operating/a.md': '# A\n\n<!-- not run: needs a disk -->\n\n    $ a\n' },
+      {
+        'README.md': `${transcript('$ a')}\n<!-- file: b.yaml; of: t -->\n\`\`\`yaml\nb: 1\n\`\`\`\n`,
+      },
+    ],
+    fails: [
+      {
+        planted: { 'README.md': '# H\n\n```console\n$ a\n```\n' },
+        says: 'README.md:4: Commands without a mark',
+      },
+      {
+        planted: { 'docs/operating/a.md': '# A\n\nProse\n\n    $ a\n' },
+        says: 'docs/operating/a.md:5: Commands without a mark',
+      },
+      { planted: { 'README.md': '# H\n\n    bin/holdfast up\n' }, says: 'without a mark' },
+      { planted: { 'README.md': '# H\n\n    npm start\n' }, says: 'without a mark' },
+      {
+        planted: { 'README.md': '# H\n\n<!-- not run: -->\n```\n$ a\n```\n' },
+        says: 'The mark "not run" says nothing',
+      },
+      { planted: { 'README.md': transcript('said\n$ a') }, says: 'begins with "$ "' },
+      { planted: { 'README.md': transcript('$ a', '; varies: words') }, says: '"words"' },
+      { planted: { 'README.md': transcript('$ a', '; while: b') }, says: '"while" is no field' },
+      { planted: { 'README.md': '# H\n\n<!-- transcript: a -->\nProse\n' }, says: 'No block' },
+      {
+        planted: { 'README.md': '# H\n\n<!-- file: b.yaml; of: t -->\n```\nb: 1\n```\n' },
+        says: 'No transcript of this page is of "t"',
+      },
     ],
   },
   'dead files': {

@@ -93,15 +93,23 @@ const STEPS =
 function checkTold(run: Run): void {
   assert.equal(run.code, 0, run.output);
   assert.match(run.output, STEPS);
+  assert.match(run.output, SHOWN);
   assert.equal(run.output.match(/the writer waited .* at most, and saw no error/g)?.length, 2);
   assert.equal(run.output.match(/all as written/g)?.length, 2);
   assert.match(run.output, /replica .*\n(?:.*\n)*.*device /, 'where names the disks');
   assert.ok(run.elapsedMs < TOUR_MS_MAX, `${run.elapsedMs} ms`);
 }
 
+/** Every object that it makes, as YAML and before it is made. */
+const SHOWN =
+  /kind: StorageClass\n[^]*kind: PersistentVolumeClaim\n[^]*claims\/demo created[^]*kind: Snapshot\n[^]*snapshots\/before created[^]*dataSourceRef: [^]*claims\/restored created/;
+const SHOWN_MOUNTS =
+  /kind: Mount\n[^]*path: \S+\/demo\n[^]*mounts\/demo created[^]*kind: Mount\n[^]*path: \S+\/restored\n[^]*mounts\/restored created/;
+
 test('The tour passes on a mounted volume and leaves nothing', { skip }, async (t) => {
   const run = await runTour();
   checkTold(run);
+  assert.match(run.output, SHOWN_MOUNTS);
   assert.match(run.output, /\d+ files of .*, a database of \d+ rows: all as written/);
   assert.deepEqual(leftovers(), []);
   t.diagnostic(`${(run.elapsedMs / 1000).toFixed(1)} s`);
@@ -134,10 +142,11 @@ test('Ctrl-C in the middle of the tour cleans up', { skip }, async () => {
 test('A file that changed behind the tour fails it, by name', { skip }, async () => {
   const lines: string[] = [];
   const real = createContext();
+  let path = '';
   const out = (text: string): void => {
     lines.push(text);
-    const mounted = /mounted at (\S+\/restored)$/.exec(text)?.[1];
-    if (mounted !== undefined) appendFileSync(`${mounted}/files/00001.bin`, 'x');
+    path = /path: (\S+\/restored)$/.exec(text)?.[1] ?? path;
+    if (text.includes('mounts/restored ready')) appendFileSync(`${path}/files/00001.bin`, 'x');
   };
   const context: CliContext = {
     ...real,

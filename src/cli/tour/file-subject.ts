@@ -38,7 +38,8 @@ export class FileSubject implements Subject {
   }
 
   async open(claim: string): Promise<void> {
-    await this.#guide.run('mount', claim);
+    const manifest = mountManifest(claim, this.#pathOf(claim));
+    await this.#guide.apply(`${claim}-mount`, manifest, `mount ${claim}`);
   }
 
   async close(claim: string): Promise<void> {
@@ -179,6 +180,18 @@ export class FileSubject implements Subject {
       await database.close();
     }
   }
+}
+
+/** Every node has a replica, so each of them will do. */
+function mountManifest(claim: string, path: string): string {
+  return `apiVersion: holdfast.dev/v1alpha1
+kind: Mount
+metadata: { name: ${claim} }
+spec:
+  claimName: ${claim}
+  nodeName: node-1
+  path: ${path}
+`;
 }
 
 function describeContent({ files, rows }: Content): string {

@@ -1,4 +1,4 @@
-/** The voice of the tour: numbered steps with times, and commands as a user types them. */
+/** The voice of the tour: numbered steps with times, objects, and commands as a user types them. */
 import { HoldfastError } from '#api/mod.ts';
 import type { Clock } from '#host/mod.ts';
 import type { CliContext } from '../context.ts';
@@ -12,6 +12,7 @@ export class Guide {
   readonly clusterPath: string;
   readonly #signal: AbortSignal;
   readonly #startMs: number;
+  readonly #manifests = new Set<string>();
   #steps = 0;
 
   /** Everything that waits ends with `aborted` when the signal fires. */
@@ -66,6 +67,32 @@ export class Guide {
     throw new HoldfastError('aborted', 'A command of the tour failed', {
       details: { command: `holdfast ${args.join(' ')}`, exitCode: code },
     });
+  }
+
+  /**
+   * Shows the objects as YAML, once, then makes them and waits for them. `inShort` is the command
+   * that does the same.
+   */
+  async apply(name: string, manifest: string, inShort?: string): Promise<void> {
+    this.#signal.throwIfAborted();
+    const path = `${this.clusterPath}/manifests/${name}.yaml`;
+    if (!this.#manifests.has(path)) {
+      this.#manifests.add(path);
+      await this.#write(path, manifest);
+      this.showCommand(`cat ${path}`);
+      for (const line of manifest.trimEnd().split('\n')) this.context.out(`      ${line}`);
+      if (inShort !== undefined) this.say(`In short: bin/holdfast ${inShort}`);
+    }
+    await this.run('apply', '-f', path, '--wait');
+  }
+
+  async #write(path: string, text: string): Promise<void> {
+    const file = await this.context.host.disk.open(path, { write: true, create: 'new' });
+    try {
+      await file.write(0, new TextEncoder().encode(text));
+    } finally {
+      await file.close();
+    }
   }
 
   #quoted(): CliContext {

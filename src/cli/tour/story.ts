@@ -17,8 +17,7 @@ const RESTART_MS_MAX = 60_000;
 const NOTICE_MS_MAX = 5_000;
 const LOOK_MS = 50;
 
-const MANIFEST = `
-apiVersion: storage.k8s.io/v1
+const CLAIM_MANIFEST = `apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata: { name: three-copies }
 provisioner: csi.holdfast.dev
@@ -31,6 +30,26 @@ spec:
   storageClassName: three-copies
   accessModes: [ReadWriteOnce]
   resources: { requests: { storage: 1Gi } }
+`;
+
+function snapshotManifest(volumeName: string): string {
+  return `apiVersion: holdfast.dev/v1alpha1
+kind: Snapshot
+metadata: { name: ${SNAPSHOT} }
+spec:
+  volumeName: ${volumeName}
+  claimRef: { namespace: default, name: ${CLAIM} }
+`;
+}
+
+const RESTORED_MANIFEST = `apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: { name: ${RESTORED} }
+spec:
+  storageClassName: three-copies
+  accessModes: [ReadWriteOnce]
+  resources: { requests: { storage: 1Gi } }
+  dataSourceRef: { apiGroup: holdfast.dev, kind: Snapshot, name: ${SNAPSHOT} }
 `;
 
 export class Story {
@@ -67,9 +86,7 @@ export class Story {
       'A claim of 1 GiB, three replicas on three nodes',
       'As in Kubernetes: a StorageClass and a PersistentVolumeClaim. Each node is a process of its own with an engine beside it that holds the data.',
     );
-    const file = `${guide.clusterPath}/manifests/demo.yaml`;
-    await writeText(guide, file, MANIFEST);
-    await guide.run('apply', '-f', file);
+    await guide.apply(CLAIM, CLAIM_MANIFEST);
     await this.#subject.open(CLAIM);
 
     guide.step(
@@ -153,7 +170,9 @@ export class Story {
     await this.letGo();
     this.#subject.rememberSnapshot();
     guide.result(`${this.#subject.describe()} written and synced without an error`);
-    await guide.run('volume', 'snapshot', CLAIM, '--name', SNAPSHOT);
+    const { volume } = await this.#withCluster((cluster) => findVolume(cluster, CLAIM, undefined));
+    const inShort = `volume snapshot ${CLAIM} --name ${SNAPSHOT}`;
+    await guide.apply(SNAPSHOT, snapshotManifest(volume.metadata.name), inShort);
 
     guide.step('Overwrite', 'The accident for which one has snapshots.');
     guide.result(await this.#subject.overwrite(CLAIM));
@@ -165,7 +184,7 @@ export class Story {
       'Restore the snapshot as a new claim',
       'A volume of its own, three replicas again. The old claim stays as it is.',
     );
-    await guide.run('volume', 'restore', SNAPSHOT, RESTORED);
+    await guide.apply(RESTORED, RESTORED_MANIFEST, `volume restore ${SNAPSHOT} ${RESTORED}`);
     await this.#subject.open(RESTORED);
   }
 
@@ -213,15 +232,6 @@ export class Story {
 
   #withCluster<T>(action: Parameters<typeof withCluster<T>>[2]): Promise<T> {
     return withCluster(this.#guide.context, { cluster: this.#guide.clusterPath }, action);
-  }
-}
-
-async function writeText(guide: Guide, path: string, text: string): Promise<void> {
-  const file = await guide.context.host.disk.open(path, { write: true, create: 'new' });
-  try {
-    await file.write(0, new TextEncoder().encode(text));
-  } finally {
-    await file.close();
   }
 }
 

@@ -68,7 +68,8 @@ function summarise(context: OperatorContext, name: string, failing: ExplainLink 
   const age = Number.isNaN(sinceMs)
     ? ''
     : `, since ${failing.since} (${formatDuration(context.clock.wallMs() - sinceMs)})`;
-  return `${name}: ${failing.kind} ${failing.name}: ${failing.message}${age}`;
+  const link = `${failing.kind} ${failing.name}`;
+  return `${name}: ${link === name ? '' : `${link}: `}${failing.message}${age}`;
 }
 
 async function chainOf(context: OperatorContext, object: AnyObject): Promise<ExplainLink[]> {

@@ -1,6 +1,7 @@
 /** What happens by itself, and what a person can do, for each kind of link that is not well. */
 import type { ExplainLink, ObjectName } from '#api/mod.ts';
 
+/** In remedies NAME is the name of the link itself, CLAIM of the claim that is explained. */
 interface Advice {
   /** Found in the message of the link. */
   readonly sign: RegExp;
@@ -26,7 +27,7 @@ const ADVICE: readonly Advice[] = [
     next: 'It is tried again whenever a pool or node changes, and every 2 s',
     remedies: [
       'Add a node or a pool, or free space in one',
-      'Use a cordoned one again: holdfast uncordon node NAME, holdfast uncordon pool NAME',
+      'Use a cordoned one again: holdfast uncordon node NODE, holdfast uncordon pool POOL',
       'Ask for fewer replicas with another StorageClass',
     ],
   },
@@ -92,14 +93,14 @@ const ADVICE: readonly Advice[] = [
     next: 'I/O goes on by itself as soon as a majority of the voters answers',
     remedies: [
       'Bring a node back: holdfast get nodes shows which is silent',
-      'holdfast explain node NAME',
+      'holdfast explain node NODE',
     ],
   },
   {
     kinds: ['nexus'],
     sign: /waiting for|waiting-for-replica/,
     next: 'It opens by itself when one of these replicas answers: they may hold newer data',
-    remedies: ['Bring the node of that replica back: holdfast where replica NAME'],
+    remedies: ['Bring the node of that replica back: holdfast where replica REPLICA'],
   },
   {
     kinds: ['nexus'],

@@ -1,0 +1,126 @@
+/**
+ * A bash in a directory of its own that looks like a checkout, which types the commands of
+ * transcripts one after another, and hands back what a terminal would show.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run, waitFor } from './real-cluster.testkit.ts';
+
+const TREE = new URL('../../', import.meta.url).pathname;
+/** What `npm start` and `bin/holdfast` need of a checkout. */
+const LINKED = ['bin', 'package.json', 'scripts', 'src'];
+const COMMAND_MS_MAX = 150_000;
+const END_MS_MAX = 60_000;
+/** Where documents say that it ran. */
+const SHOWN_DIRECTORY = '/srv/holdfast';
+
+export class TranscriptShell {
+  readonly directory: string;
+  readonly #bash: ChildProcess;
+  readonly #terminals: ChildProcess[] = [];
+  #output = '';
+
+  constructor() {
+    // Short, because sockets in it have names of 107 bytes at most.
+    const parent = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+    this.directory = mkdtempSync(join(parent, 'hf-doc-'));
+    for (const name of LINKED) symlinkSync(join(TREE, name), join(this.directory, name));
+    this.#bash = this.#spawn('exec 2>&1; exec bash --norc --noprofile');
+    this.#bash.stdout?.on('data', (text: Buffer) => void (this.#output += text.toString()));
+  }
+
+  addFile(name: string, text: string): void {
+    writeFileSync(join(this.directory, name), this.#meant(text));
+  }
+
+  /** The lines that it printed; the last one says the exit code where that is not 0. */
+  async type(command: string): Promise<string[]> {
+    const mark = `--end of command ${Math.random()}--`;
+    const quoted = this.#meant(command).replaceAll("'", String.raw`'\''`);
+    this.#output = '';
+    this.#bash.stdin?.write(`eval '${quoted}' </dev/null; printf '%s %s\\n' '${mark}' $?\n`);
+    await waitFor(`the end of: ${command}`, COMMAND_MS_MAX, () => {
+      if (this.#bash.exitCode !== null) throw new Error(`bash ended: ${this.#output}`);
+      return hasLineWith(this.#output, mark);
+    });
+    const at = this.#output.indexOf(mark);
+    const code = Number(this.#output.slice(at + mark.length));
+    const lines = this.#shown(this.#output.slice(0, at));
+    return code === 0 ? lines : [...lines, `(exit code ${code})`];
+  }
+
+  /** In a terminal of its own, where it stays until the end; what it printed up to a line. */
+  async keepTyped(command: string, until: string): Promise<string[]> {
+    const terminal = this.#spawn(`exec 2>&1; ${this.#meant(command)}`);
+    this.#terminals.push(terminal);
+    let output = '';
+    terminal.stdout?.on('data', (text: Buffer) => void (output += text.toString()));
+    await waitFor(`"${until}" of: ${command}`, COMMAND_MS_MAX, () => {
+      if (terminal.exitCode !== null) throw new Error(`It ended: ${command}\n${output}`);
+      return hasLineWith(output, until);
+    });
+    const shown = this.#shown(output);
+    return shown.slice(0, shown.findIndex((line) => line.includes(until)) + 1);
+  }
+
+  /** Ctrl-C in every terminal; stops the cluster. Says what was left behind. */
+  async close(): Promise<void> {
+    for (const terminal of this.#terminals) await this.#interrupt(terminal);
+    this.#bash.stdin?.end();
+    const cluster = join(this.directory, '.holdfast');
+    if (existsSync(cluster)) {
+      await run(join(TREE, 'bin/holdfast'), ['down', cluster], END_MS_MAX).catch(() => undefined);
+    }
+    const left = mountsIn(this.directory);
+    for (const point of left.toReversed()) {
+      await run('umount', ['-l', point], END_MS_MAX).catch(() => undefined);
+    }
+    await rm(this.directory, { recursive: true, force: true });
+    if (left.length > 0) throw new Error(`Mounts were left: ${left.join(' ')}`);
+  }
+
+  #spawn(script: string): ChildProcess {
+    const env: NodeJS.ProcessEnv = { ...process.env, LC_ALL: 'C.UTF-8', NO_COLOR: '1' };
+    // Else npm says first what it starts, and how depends on its version.
+    env['npm_config_loglevel'] = 'silent';
+    // The last is of the test runner: programs that a test starts would report to it.
+    for (const name of ['HOLDFAST_CLUSTER', 'TMPDIR', 'NODE_TEST_CONTEXT']) delete env[name];
+    return spawn('bash', ['-c', script], {
+      cwd: this.directory,
+      env,
+      stdio: ['pipe', 'pipe', 'inherit'],
+      detached: true,
+    });
+  }
+
+  async #interrupt(terminal: ChildProcess): Promise<void> {
+    if (terminal.exitCode !== null || terminal.pid === undefined) return;
+    const ended = new Promise((resolve) => terminal.once('exit', resolve));
+    process.kill(-terminal.pid, 'SIGINT');
+    await ended;
+  }
+
+  #meant(text: string): string {
+    return text.replaceAll(SHOWN_DIRECTORY, this.directory);
+  }
+
+  #shown(output: string): string[] {
+    const text = output.replaceAll(this.directory, SHOWN_DIRECTORY).replace(/\n+$/, '');
+    return text === '' ? [] : text.split('\n').map((line) => line.trimEnd());
+  }
+}
+
+function hasLineWith(output: string, text: string): boolean {
+  const at = output.indexOf(text);
+  return at !== -1 && output.includes('\n', at);
+}
+
+function mountsIn(directory: string): string[] {
+  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  return lines
+    .map((line) => line.split(' ')[4] ?? '')
+    .filter((point) => point.startsWith(`${directory}/`));
+}
