@@ -199,11 +199,11 @@ const placement: readonly Trouble[] = [
     symptom: 'claim Pending: more is promised than the pool may promise',
     subject: claim('promised'),
     link: 'claim',
-    cause: /strict on node-3: too much is promised: 2\.0 GiB with this volume, and 1% of/,
+    cause: /strict on node-3: too much is promised: 2 GiB with this volume, and 1% of/,
     remedy: /Add a node or a pool/,
     end: 'well',
     prepare: async (world) => {
-      const directory = join(await world.memory('strict', 'size=64m'), 'pool');
+      const directory = join(await world.memory('strict', 'size=512m'), 'pool');
       await world.makeOpenPool('strict', 'node-3', directory, 'strict');
       const spec = { overProvisioningPercent: 1 };
       await world.client.patch('DiskPool', { name: 'strict' }, { spec });
@@ -220,7 +220,7 @@ const placement: readonly Trouble[] = [
     symptom: 'claim Pending: its pools have no room',
     subject: claim('crowded'),
     link: 'claim',
-    cause: /tiny on node-1: it is full: .* free, 32\.0 MiB wanted/,
+    cause: /tiny on node-1: it is full: .* free, 32 MiB wanted/,
     remedy: /free space in one/,
     end: 'gone',
     prepare: async (world) => {

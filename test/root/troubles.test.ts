@@ -10,7 +10,7 @@ import { runGroup } from './trouble.testkit.ts';
 import { TROUBLE_GROUPS } from './trouble-table.testkit.ts';
 import { TroubleWorld } from './trouble-world.testkit.ts';
 
-const skip = whyNotHere(['mkfs.ext4', 'mkfs.xfs', 'losetup', 'mount', 'umount']);
+const skip = whyNotHere(['mkfs.ext4', 'losetup', 'mount', 'umount']);
 
 describe('Troubles', { skip }, () => {
   let world: TroubleWorld;

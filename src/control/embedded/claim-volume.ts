@@ -6,8 +6,8 @@ import type {
   VolumeAttachment,
 } from '#api/kinds/mod.ts';
 import type { ReconcileContext } from '#control/kube/mod.ts';
-import { findObject } from '#control/kube/mod.ts';
-import { attachmentNameOf } from './context.ts';
+import { findObject, hasFinalizer } from '#control/kube/mod.ts';
+import { attachmentNameOf, MOUNT_FINALIZER, needsVolume } from './context.ts';
 
 type Reader = Pick<ReconcileContext, 'client'>;
 
@@ -48,4 +48,23 @@ export async function observeMountedClaim(
     (other) => other.spec.claimName === claimName && other.metadata.name !== name,
   );
   return { claim, persistentVolume, attachment, others };
+}
+
+/** The one that has the volume already, or else was there before. */
+export function findRival(
+  mount: Mount,
+  { others, claim }: Pick<MountedClaim, 'others' | 'claim'>,
+): Mount | undefined {
+  if (hasFinalizer(mount, MOUNT_FINALIZER)) return undefined;
+  const isAlone = claim?.spec.accessModes.includes('ReadWriteOncePod') === true;
+  return others.find((other) => {
+    if (!needsVolume(other)) return false;
+    if (!isAlone && other.spec.nodeName === mount.spec.nodeName) return false;
+    return hasFinalizer(other, MOUNT_FINALIZER) || isBefore(other, mount);
+  });
+}
+
+function isBefore(one: Mount, other: Mount): boolean {
+  const [a, b] = [one, other].map(({ metadata }) => metadata.creationTimestamp ?? '');
+  return a === b ? one.metadata.name < other.metadata.name : String(a) < String(b);
 }

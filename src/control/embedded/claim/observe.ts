@@ -1,4 +1,5 @@
 import type {
+  CommonStatus,
   Mount,
   PersistentVolume,
   PersistentVolumeClaim,
@@ -6,7 +7,7 @@ import type {
   StorageClass,
   Volume,
 } from '#api/kinds/mod.ts';
-import { persistentVolumeNameOf } from '#api/kinds/mod.ts';
+import { findCondition, persistentVolumeNameOf } from '#api/kinds/mod.ts';
 import { PROVISIONER } from '#api/mod.ts';
 import { findObject } from '#control/kube/mod.ts';
 import { findBound } from '../claim-volume.ts';
@@ -19,6 +20,8 @@ export interface ClaimSource {
   /** The id for CSI; undefined while there is none. */
   readonly handle: string | undefined;
   readonly exists: boolean;
+  /** Why a claim that is to be cloned has no volume, in its own words; empty for none. */
+  readonly why: string;
 }
 
 export interface ClaimObservation {
@@ -86,11 +89,13 @@ async function findSource(
   if (source.kind === 'PersistentVolumeClaim') {
     const found = await findObject(context, 'PersistentVolumeClaim', { namespace, name });
     const handle = (await findBound(context, found))?.spec.csi?.volumeHandle;
-    return { kind: 'PersistentVolumeClaim', name, handle, exists: found !== undefined };
+    const { conditions } = (found?.status ?? {}) as CommonStatus;
+    const why = findCondition(conditions, 'Ready')?.message ?? '';
+    return { kind: 'PersistentVolumeClaim', name, handle, exists: found !== undefined, why };
   }
   const snapshot = await findObject(context, 'Snapshot', { name });
   const exists = snapshot !== undefined && isVisible(snapshot, namespace);
-  return { kind: 'Snapshot', name, handle: exists ? name : undefined, exists };
+  return { kind: 'Snapshot', name, handle: exists ? name : undefined, exists, why: '' };
 }
 
 /** A snapshot of another namespace's claim is not this namespace's to read. */

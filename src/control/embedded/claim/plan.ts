@@ -102,7 +102,9 @@ function planBirth(seen: ClaimObservation, actions: ClaimAction[]): ClaimPlan {
     return pending(actions, 'SourceMissing', message);
   }
   if (source !== null && source.handle === undefined) {
-    return pending(actions, 'SourceNotReady', `${source.name} has no volume yet`, 500);
+    const why = source.why === '' ? '' : `: ${source.why}`;
+    const message = `Claim ${source.name} has no volume yet${why}`;
+    return pending(actions, 'SourceNotReady', message, 500);
   }
   const waitsForConsumer =
     storageClass.volumeBindingMode === 'WaitForFirstConsumer' &&

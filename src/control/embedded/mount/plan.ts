@@ -1,8 +1,9 @@
-import type { CommonStatus, Mount, PersistentVolume } from '#api/kinds/mod.ts';
-import { findCondition, parseTime } from '#api/kinds/mod.ts';
+import type { CommonStatus, PersistentVolume } from '#api/kinds/mod.ts';
+import { findCondition, isConditionTrue, parseTime } from '#api/kinds/mod.ts';
 import type { Plan } from '#control/kube/mod.ts';
 import { hasFinalizer, isDeleting } from '#control/kube/mod.ts';
-import { MOUNT_FINALIZER, needsVolume, SELECTED_NODE } from '../context.ts';
+import { findRival } from '../claim-volume.ts';
+import { MOUNT_FINALIZER, SELECTED_NODE } from '../context.ts';
 import type { MountObservation } from './observe.ts';
 
 export type MountAction =
@@ -29,7 +30,7 @@ export function planMount(seen: MountObservation): MountPlan {
     return waits('ClaimMissing', `There is no claim ${claimName} in this namespace`);
   }
   if (isDeleting(claim)) return waits('ClaimTerminating', `Claim ${claimName} is being deleted`);
-  const rival = findRival(seen);
+  const rival = findRival(mount, seen);
   if (rival !== undefined) {
     const { name } = rival.metadata;
     const where = `${rival.spec.nodeName} at ${rival.spec.path}`;
@@ -45,11 +46,18 @@ export function planMount(seen: MountObservation): MountPlan {
     const wait = waits('Attaching', `Opening the volume on ${nodeName}`, SOON_MS);
     return { ...wait, actions: [{ type: 'attach', persistentVolume }] };
   }
-  if (attachment.status?.attached === true && !isDeleting(attachment)) {
-    return { actions: [], conditions: [] };
-  }
+  if (attachment.status?.attached === true && !isDeleting(attachment)) return planAttached(seen);
   const why = attachment.status?.attachError?.message ?? `Opening the volume on ${nodeName}`;
   return waits('Attaching', why, SOON_MS);
+}
+
+/** The node speaks from here on, if it can. */
+function planAttached({ mount, node }: MountObservation): MountPlan {
+  const agent = findCondition(node?.status?.conditions, 'MountCapable');
+  const isMounted = isConditionTrue(mount.status?.conditions, 'Ready');
+  if (agent?.reason !== 'NodeSilent' || isMounted) return { actions: [], conditions: [] };
+  const { nodeName } = mount.spec;
+  return waits('NodeSilent', `The process of ${nodeName} does not answer: it mounts when it does`);
 }
 
 function waits(reason: string, message: string, requeueAfterMs = LATER_MS): MountPlan {
@@ -58,22 +66,6 @@ function waits(reason: string, message: string, requeueAfterMs = LATER_MS): Moun
     conditions: [{ type: 'Ready', status: 'False', reason, message }],
     requeueAfterMs,
   };
-}
-
-/** The one that has the volume already, or else was there before. */
-function findRival({ mount, others, claim }: MountObservation): Mount | undefined {
-  if (hasFinalizer(mount, MOUNT_FINALIZER)) return undefined;
-  const isAlone = claim?.spec.accessModes.includes('ReadWriteOncePod') === true;
-  return others.find((other) => {
-    if (!needsVolume(other)) return false;
-    if (!isAlone && other.spec.nodeName === mount.spec.nodeName) return false;
-    return hasFinalizer(other, MOUNT_FINALIZER) || isBefore(other, mount);
-  });
-}
-
-function isBefore(one: Mount, other: Mount): boolean {
-  const [a, b] = [one, other].map(({ metadata }) => metadata.creationTimestamp ?? '');
-  return a === b ? one.metadata.name < other.metadata.name : String(a) < String(b);
 }
 
 function planUnbound({ mount, claim }: MountObservation): MountPlan {

@@ -31,7 +31,7 @@ import {
 import type { Clock, Log, Rng } from '#host/mod.ts';
 import { KeyedMutex } from '#lib/mod.ts';
 import type { MountedClaim } from '../claim-volume.ts';
-import { observeMountedClaim } from '../claim-volume.ts';
+import { findRival, observeMountedClaim } from '../claim-volume.ts';
 import { capabilityOf, MOUNT_FINALIZER } from '../context.ts';
 
 type NodeMountObservation = MountedClaim & { readonly mount: Mount };
@@ -151,12 +151,16 @@ export class NodeLoop {
       before?.metadata.generation === after?.metadata.generation &&
       before?.metadata.deletionTimestamp === after?.metadata.deletionTimestamp;
     if (!isSame) this.#queue.add(key);
-    if (after === undefined) void this.#trySweep();
+    if (after !== undefined) return;
+    void this.#trySweep();
+    // One that waited for it goes on.
+    this.#addAll(mount.spec.claimName);
   }
 
-  #addAll(): void {
+  #addAll(claimName?: string): void {
     for (const mount of this.#mounts.all()) {
-      if (mount.spec.nodeName === this.#options.nodeName) {
+      const isMeant = claimName === undefined || mount.spec.claimName === claimName;
+      if (isMeant && mount.spec.nodeName === this.#options.nodeName) {
         this.#queue.addGently(formatKey(keyOf(mount)));
       }
     }
@@ -189,6 +193,8 @@ export class NodeLoop {
     const { csi } = persistentVolume?.spec ?? {};
     const isAttached = attachment?.status?.attached === true && !isDeleting(attachment);
     if (claim === undefined || csi === undefined || !isAttached) return;
+    // The controller says so.
+    if (findRival(mount, seen) !== undefined) return;
     const { client, node } = this.#options;
     await setFinalizer(client, 'Mount', keyOf(mount), MOUNT_FINALIZER, true);
     const volumeId = csi.volumeHandle;

@@ -20,6 +20,7 @@ import {
   type Replica,
   type StorageNode,
   type Volume,
+  type VolumeAttachment,
 } from '#api/kinds/mod.ts';
 import {
   HoldfastError,
@@ -127,6 +128,7 @@ async function chainOf(context: OperatorContext, object: AnyObject): Promise<Exp
         },
       ];
     case 'VolumeAttachment':
+      return attachmentChain(context, object);
     case 'VolumeSnapshot':
     case 'VolumeSnapshotClass':
     case 'VolumeSnapshotContent':
@@ -164,6 +166,29 @@ function persistentVolumeLink(object: PersistentVolume): ExplainLink {
     message: message === '' ? phase : `${phase}: ${message}`,
     since: object.metadata.deletionTimestamp ?? '',
   };
+}
+
+async function attachmentChain(
+  context: OperatorContext,
+  object: VolumeAttachment,
+): Promise<ExplainLink[]> {
+  const { name, deletionTimestamp, creationTimestamp = '' } = object.metadata;
+  const { attached = false, attachError, detachError } = object.status ?? {};
+  const problem = deletionTimestamp === undefined ? attachError : detachError;
+  const isWell = deletionTimestamp === undefined && attached;
+  const doing = deletionTimestamp === undefined ? 'Attaching' : 'Detaching';
+  const own: ExplainLink = {
+    kind: 'volumeattachment',
+    name,
+    state: isWell ? 'ok' : problem === undefined ? 'moving' : 'failed',
+    message: isWell
+      ? `Attached to ${object.spec.nodeName}`
+      : `${doing}: ${problem?.message ?? `on ${object.spec.nodeName}`}`,
+    since: isWell ? '' : (deletionTimestamp ?? creationTimestamp),
+  };
+  const { persistentVolumeName } = object.spec.source;
+  const bound = await findObject(context, 'PersistentVolume', { name: persistentVolumeName });
+  return bound === undefined ? [own] : [own, ...(await chainOf(context, bound))];
 }
 
 /** What has no conditions: it is there, or it is going. */

@@ -9,8 +9,39 @@ interface Advice {
   readonly remedies: readonly string[];
 }
 
-/** The first that fits is given. */
+/** Most of what a volume waits for are pools of the right kind. */
+const MORE_POOLS = [
+  'Add a node or a pool, or free space in one: holdfast get pools shows tags and what is free',
+  'Use a cordoned one again: holdfast uncordon node NODE, holdfast uncordon pool POOL',
+  'Ask for fewer replicas, or other pools, with another StorageClass',
+];
+
+/** The first that fits is given. CLAIM and NAME are filled in where they are known. */
 const ADVICE: readonly Advice[] = [
+  {
+    kinds: ['claim', 'mount'],
+    sign: /There is no StorageClass|names no storage class|OtherProvisioner/,
+    next: 'It is tried again when a StorageClass changes',
+    remedies: [
+      'Apply the class: holdfast apply -f class.yaml',
+      'See what exists: holdfast get classes',
+    ],
+  },
+  {
+    kinds: ['claim'],
+    sign: /WaitForFirstConsumer/,
+    next: 'It is made as soon as a Mount, or a pod, says on which node it is used',
+    remedies: ['Use it: holdfast mount CLAIM'],
+  },
+  {
+    kinds: ['claim'],
+    sign: /VolumeLost/,
+    next: 'It is bound again when that object is back; an empty volume is never made in its place',
+    remedies: [
+      'Bring the object back from a backup of the objects: kubectl apply -f FILE',
+      'If the data is given up: holdfast delete claim CLAIM',
+    ],
+  },
   {
     kinds: ['claim', 'volume', 'replica', 'snapshot', 'attachment'],
     sign: /InUse|Mounted at/,
@@ -24,11 +55,7 @@ const ADVICE: readonly Advice[] = [
     kinds: ['volume', 'claim'],
     sign: /NoPlacement/,
     next: 'It is tried again whenever a pool or node changes, and every 2 s',
-    remedies: [
-      'Add a node or a pool, or free space in one',
-      'Use a cordoned one again: holdfast uncordon node NAME, holdfast uncordon pool NAME',
-      'Ask for fewer replicas with another StorageClass',
-    ],
+    remedies: MORE_POOLS,
   },
   {
     kinds: ['volume'],
@@ -49,17 +76,8 @@ const ADVICE: readonly Advice[] = [
     remedies: ['See what lies there: holdfast get replicas, holdfast store check DIRECTORY'],
   },
   {
-    kinds: ['claim'],
-    sign: /ClassMissing|ClassInvalid|OtherProvisioner/,
-    next: 'It is tried again when a StorageClass changes',
-    remedies: [
-      'Apply the class: holdfast apply -f class.yaml',
-      'See what exists: holdfast get classes',
-    ],
-  },
-  {
     kinds: ['claim', 'volume'],
-    sign: /SourceMissing|SourceNotReady|TooSmall/,
+    sign: /SourceMissing|SourceNotReady|TooSmall|OutOfRange/,
     next: 'It is tried again until the source is there',
     remedies: [
       'See what exists: holdfast get snapshots',
@@ -71,6 +89,74 @@ const ADVICE: readonly Advice[] = [
     sign: /InUse: .* is mounted on/,
     next: 'It is mounted as soon as the other one is gone',
     remedies: ['Unmount the other one: holdfast umount CLAIM'],
+  },
+  {
+    kinds: ['mount'],
+    sign: /NodeUnknown/,
+    next: 'It is mounted when there is such a node',
+    remedies: ['See what exists: holdfast get nodes', 'Delete it: holdfast delete mount NAME'],
+  },
+  {
+    kinds: ['mount'],
+    sign: /ClaimMissing|ClaimTerminating/,
+    next: 'It is mounted when there is such a claim that stays',
+    remedies: ['See what exists: holdfast get claims', 'Delete it: holdfast delete mount NAME'],
+  },
+  {
+    kinds: ['mount'],
+    sign: /NodeSilent/,
+    next: 'It goes on by itself when the process of the node answers',
+    remedies: [
+      'See which are silent: holdfast get nodes',
+      'Start the process, or the machine, again',
+    ],
+  },
+  {
+    kinds: ['mount'],
+    sign: /program mkfs\./,
+    next: 'It is tried again with back-off; nothing was written yet',
+    remedies: ['Correct the mkfsOptions of its StorageClass, and make the claim again'],
+  },
+  {
+    kinds: ['mount'],
+    sign: /program mount /,
+    next: 'It is tried again with back-off',
+    remedies: [
+      'Correct the mountOptions of its StorageClass, and spec.mountOptions of its PersistentVolume',
+    ],
+  },
+  {
+    kinds: ['volumeattachment'],
+    sign: /published to/,
+    next: 'It is attached as soon as the other node has let go',
+    remedies: ['Unmount it there: holdfast umount CLAIM', 'Or give this one up: kubectl delete'],
+  },
+  {
+    kinds: ['persistentvolume'],
+    sign: /snapshots/,
+    next: 'It goes as soon as they are gone',
+    remedies: ['Delete its snapshots: holdfast delete snapshot NAME'],
+  },
+  {
+    kinds: ['persistentvolume'],
+    sign: /Retain/,
+    next: 'Nothing: it is kept until somebody decides',
+    remedies: [
+      'Give it to another claim: take spec.claimRef.uid out, and name it in the claim',
+      'Or give up the data: kubectl delete pv NAME, then holdfast delete volume HANDLE',
+    ],
+  },
+  {
+    kinds: ['snapshot'],
+    sign: /VolumeMissing/,
+    next: 'It is taken when there is such a volume',
+    remedies: ['See what exists: holdfast get volumes', 'Delete it: holdfast delete snapshot NAME'],
+  },
+  {
+    kinds: ['replica'],
+    sign: /StillMember|LastCopy/,
+    next: 'It goes when another copy is in sync: one is made where there is a pool for it',
+    remedies: MORE_POOLS,
   },
   {
     kinds: ['mount'],
