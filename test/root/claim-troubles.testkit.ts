@@ -285,8 +285,8 @@ const endings: readonly Trouble[] = [
     symptom: 'replica Terminating: it is the last copy',
     subject: (world) => replicaOf(world, 'lonely'),
     link: 'replica',
-    cause: /The volume still counts on this replica: it is let go when enough others are in sync/,
-    remedy: /Add a node or a pool|holdfast get pools/,
+    cause: /It may be the last copy: no other replica of the volume is known to be in sync/,
+    remedy: /delete its claim/,
     end: 'gone',
     prepare: async (world) => {
       const directory = join(world.scratch, 'lonely');
@@ -295,8 +295,7 @@ const endings: readonly Trouble[] = [
       await world.makeBound('lonely', 'lonely');
     },
     plant: async (world) => world.drop('Replica', (await replicaOf(world, 'lonely')).name),
-    heal: (world) =>
-      world.makePool('lonely-2', 'node-3', join(world.scratch, 'lonely-2'), 'lonely'),
+    heal: removes('lonely'),
   },
 ];
 

@@ -187,6 +187,7 @@ export function digestView({ engine, agent }: NodeView): string {
     status.reason,
     status.epoch,
     status.sizeBytes,
+    status.damagedBlocks,
     status.members.map((member) => [member.replica, member.phase, member.errorCode]),
     frontends,
   ]);

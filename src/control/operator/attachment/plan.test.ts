@@ -53,6 +53,7 @@ function report(change: Partial<NexusStatus> = {}, frontends = ['nbd', 'fuse']):
       members: [{ replica: 'v-1', phase: 'in-sync', reason: '', errorCode: '', rebuild: null }],
       sizeBytes: 2 ** 30,
       snapshots: [],
+      damagedBlocks: 0,
       longestStallMs: 0,
       counters: {},
       error: null,

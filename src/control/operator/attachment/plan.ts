@@ -248,6 +248,15 @@ function healthy(report: AttachmentReport, now: string): ConditionDraft {
     return { type, status: 'Unknown', reason: 'NotServing', message: `The volume is ${phase}` };
   }
   const message = `${inSync} of ${members.length} replicas are in sync`;
+  const { damagedBlocks } = report.status;
+  if (damagedBlocks > 0) {
+    return {
+      type,
+      status: 'False',
+      reason: 'BlocksDamaged',
+      message: describeDamage(damagedBlocks),
+    };
+  }
   if (inSync === members.length) {
     const voteless = votelessReplicas(report.status, parseTime(now));
     if (voteless.length === 0) return { type, status: 'True', reason: 'AllInSync', message };
@@ -261,6 +270,12 @@ function healthy(report: AttachmentReport, now: string): ConditionDraft {
         `${member.replica} is ${member.phase}${member.reason === '' ? '' : ` (${member.reason})`}`,
     );
   return { type, status: 'False', reason: 'Degraded', message: `${message}: ${others.join('; ')}` };
+}
+
+/** *Right bytes or an error*: what is left of it is good. */
+export function describeDamage(blocks: number): string {
+  const what = blocks === 1 ? '1 block has' : `${blocks} blocks have`;
+  return `${what} no good copy left: reading there fails, everything else is good`;
 }
 
 function memberStatus(

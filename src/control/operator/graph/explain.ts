@@ -27,9 +27,11 @@ import {
   type ExplainLink,
   type Explanation,
   type MemberStatus,
+  type NexusStatus,
   type ObjectName,
 } from '#api/mod.ts';
 import type { FoundAttachment } from '../cluster-observer.ts';
+import { describeDamage } from '../attachment/plan.ts';
 import { votelessReplicas } from '../voteless.ts';
 import { findAttachments } from '../cluster-observer.ts';
 import type { OperatorContext } from '../reconcile.ts';
@@ -40,16 +42,17 @@ import { nextFor, remediesFor } from './remedies.ts';
 export async function explain(context: OperatorContext, subject: ObjectName): Promise<Explanation> {
   const object = await context.client.get(subject.kind, subject);
   const chain = await chainOf(context, object);
-  const firstFailing =
+  const symptom =
     chain.find((link) => link.state === 'failed') ??
     chain.find((link) => link.state === 'moving' || link.state === 'unknown') ??
     null;
+  const firstFailing = symptom === null ? null : causeOf(chain, symptom);
   const name = `${nounOf(subject.kind)} ${
     subject.namespace === undefined ? subject.name : `${subject.namespace}/${subject.name}`
   }`;
   return {
     subject: name,
-    summary: summarise(context, name, firstFailing),
+    summary: summarise(context, name, firstFailing, symptom),
     chain,
     firstFailing,
     next: nextFor(firstFailing),
@@ -61,13 +64,41 @@ function nounOf(kind: KindName): string {
   return kind === 'PersistentVolumeClaim' ? 'claim' : kind.toLowerCase();
 }
 
-function summarise(context: OperatorContext, name: string, failing: ExplainLink | null): string {
+/** What a volume says of itself may only be what a node, a disk or a copy does to it. */
+const EFFECTS: ReadonlySet<string> = new Set([
+  'volume',
+  'attachment',
+  'nexus',
+  'member',
+  'replica',
+]);
+
+/** The deepest link that is at fault: a silent node before its pools, these before their copies. */
+function causeOf(chain: readonly ExplainLink[], symptom: ExplainLink): ExplainLink {
+  if (symptom.state === 'failed' && !EFFECTS.has(symptom.kind)) return symptom;
+  for (const kind of ['node', 'pool', 'replica']) {
+    const found = chain.find((link) => link.kind === kind && link.state === 'failed');
+    if (found !== undefined) return found;
+  }
+  return symptom;
+}
+
+function summarise(
+  context: OperatorContext,
+  name: string,
+  failing: ExplainLink | null,
+  symptom: ExplainLink | null,
+): string {
   if (failing === null) return `${name} is well`;
   const sinceMs = failing.since === '' ? Number.NaN : parseTime(failing.since);
   const age = Number.isNaN(sinceMs)
     ? ''
     : `, since ${failing.since} (${formatDuration(context.clock.wallMs() - sinceMs)})`;
-  return `${name}: ${failing.kind} ${failing.name}: ${failing.message}${age}`;
+  const effect =
+    symptom === null || symptom === failing
+      ? ''
+      : `; so ${symptom.kind} ${symptom.name}: ${symptom.message}`;
+  return `${name}: ${failing.kind} ${failing.name}: ${failing.message}${age}${effect}`;
 }
 
 async function chainOf(context: OperatorContext, object: AnyObject): Promise<ExplainLink[]> {
@@ -216,6 +247,12 @@ async function volumeChain(context: OperatorContext, volume: Volume): Promise<Ex
   const attachment = volume.spec.attachment ?? null;
   if (attachment !== null) {
     links.push(objectLink('attachment', volume, volume.status, ['Attached']));
+    const attached = findCondition(volume.status?.conditions, 'Attached');
+    const node =
+      attached?.reason === 'EngineSilent'
+        ? await findObject(context, 'StorageNode', { name: attachment.nodeName })
+        : undefined;
+    if (node !== undefined) links.push(...nodeChain(node));
   }
   links.push(...(await mountLinks(context, volume)), ...(await fullPools(context, volume)));
   const found = await findServing(context, volume);
@@ -253,20 +290,34 @@ function mountLink(mount: Mount): ExplainLink {
 }
 
 function nexusLink({ node, report }: FoundAttachment): ExplainLink {
-  const { phase, reason, waitingFor, error } = report.status;
-  const isWell = phase === 'serving';
+  const { phase, reason, waitingFor, error, damagedBlocks } = report.status;
+  const isServing = phase === 'serving';
+  const isWell = isServing && damagedBlocks === 0;
   const waits = waitingFor.length === 0 ? '' : `, waiting for ${waitingFor.join(', ')}`;
   const why = error === null ? reason : `${error.code}: ${error.message}`;
   return {
     kind: 'nexus',
     name: `${report.volume} on ${node}`,
-    state: isWell ? 'ok' : phase === 'failed' || phase === 'suspended' ? 'failed' : 'moving',
+    state: isWell ? 'ok' : NEXUS_STATES[phase],
     message: isWell
       ? `serving, epoch ${report.status.epoch}`
-      : `${phase}${waits}${why === '' ? '' : `: ${why}`}`,
+      : isServing
+        ? `BlocksDamaged: ${describeDamage(damagedBlocks)}`
+        : `${phase}${waits}${why === '' ? '' : `: ${why}`}`,
     since: '',
   };
 }
+
+/** One that serves and is not well has damaged blocks. */
+const NEXUS_STATES: Readonly<Record<NexusStatus['phase'], ExplainLink['state']>> = {
+  opening: 'moving',
+  reconciling: 'moving',
+  serving: 'failed',
+  suspended: 'failed',
+  closing: 'moving',
+  closed: 'moving',
+  failed: 'failed',
+};
 
 function memberLink(
   context: OperatorContext,

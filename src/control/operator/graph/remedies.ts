@@ -48,7 +48,7 @@ const ADVICE: readonly Advice[] = [
     next: 'It goes as soon as nothing uses it: looked at three times a second',
     remedies: [
       'Unmount it: holdfast umount CLAIM',
-      'Delete its snapshots: holdfast delete snapshot NAME',
+      'Delete its snapshots: holdfast delete snapshot SNAPSHOT',
     ],
   },
   {
@@ -135,7 +135,7 @@ const ADVICE: readonly Advice[] = [
     kinds: ['persistentvolume'],
     sign: /snapshots/,
     next: 'It goes as soon as they are gone',
-    remedies: ['Delete its snapshots: holdfast delete snapshot NAME'],
+    remedies: ['Delete its snapshots: holdfast delete snapshot SNAPSHOT'],
   },
   {
     kinds: ['persistentvolume'],
@@ -155,8 +155,8 @@ const ADVICE: readonly Advice[] = [
   {
     kinds: ['replica'],
     sign: /StillMember|LastCopy/,
-    next: 'It goes when another copy is in sync: one is made where there is a pool for it',
-    remedies: MORE_POOLS,
+    next: 'It goes when another copy is in sync, or with its volume',
+    remedies: ['If the data is given up, delete its claim: holdfast delete claim CLAIM'],
   },
   {
     kinds: ['mount'],
@@ -174,18 +174,27 @@ const ADVICE: readonly Advice[] = [
   },
   {
     kinds: ['nexus'],
+    sign: /BlocksDamaged/,
+    next: 'Nothing by itself: another copy is not there. Reads of other blocks go on',
+    remedies: [
+      'Take the files from a snapshot or backup, or write the range anew',
+      'Then look at all of it again: holdfast volume scrub CLAIM',
+    ],
+  },
+  {
+    kinds: ['nexus'],
     sign: /suspended|quorum-lost/,
     next: 'I/O goes on by itself as soon as a majority of the voters answers',
     remedies: [
       'Bring a node back: holdfast get nodes shows which is silent',
-      'holdfast explain node NAME',
+      'holdfast explain node NODE',
     ],
   },
   {
     kinds: ['nexus'],
     sign: /waiting for|waiting-for-replica/,
     next: 'It opens by itself when one of these replicas answers: they may hold newer data',
-    remedies: ['Bring the node of that replica back: holdfast where replica NAME'],
+    remedies: ['Bring the node of that replica back: holdfast where replica REPLICA'],
   },
   {
     kinds: ['nexus'],

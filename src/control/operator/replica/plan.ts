@@ -158,6 +158,12 @@ function planDeletion(seen: ReplicaObservation): ReplicaPlan {
     return terminating(wait.reason, `Its data cannot be deleted yet: ${wait.message}`, 1_000);
   }
   const isMember = seen.members?.includes(replica.metadata.name) ?? true;
+  const others = seen.inSync.filter((name) => name !== replica.metadata.name);
+  if (!isWithVolume && isPlaced && seen.members !== null && others.length === 0) {
+    const message =
+      'It may be the last copy: no other replica of the volume is known to be in sync';
+    return terminating('LastCopy', message, POLL_MOVING_MS);
+  }
   if (!isWithVolume && (isPlaced || isMember)) {
     const message = isPlaced
       ? 'The volume still counts on this replica: it is let go when enough others are in sync'
