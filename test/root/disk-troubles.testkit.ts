@@ -70,11 +70,11 @@ const pools: readonly Trouble[] = [
     symptom: 'pool not Ready: its directory cannot be written',
     subject: pool('sealed'),
     link: 'pool',
-    cause: /read-only.*\/sealed/i,
+    cause: /Pool directory cannot be written \(field directory, value .*\/sealed\)/,
     remedy: /correct permissions|read-write/,
     end: 'well',
     plant: async (world) => {
-      const directory = await world.memory('sealed', 'size=64m');
+      const directory = await world.memory('sealed', 'size=320m');
       await run('mount', ['-o', 'remount,ro', directory], 20_000);
       await world.makePool('sealed', 'node-1', directory, 'sealed');
     },
@@ -86,7 +86,7 @@ const pools: readonly Trouble[] = [
     symptom: 'pool not Ready: another pool has its directory',
     subject: pool('usurper'),
     link: 'pool',
-    cause: /\/owner/,
+    cause: /Store belongs to someone else \(path .*\/owner\//,
     remedy: /directory of its own|Stop the other/,
     end: 'gone',
     prepare: (world) =>
@@ -98,7 +98,7 @@ const pools: readonly Trouble[] = [
     symptom: 'pool not Ready: its directory holds the pool of another cluster',
     subject: pool('foreign'),
     link: 'pool',
-    cause: /\/foreign/,
+    cause: /Store belongs to someone else \(path .*\/foreign\//,
     remedy: /directory of its own/,
     end: 'gone',
     prepare: async (world) => {

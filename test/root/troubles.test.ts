@@ -6,7 +6,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test, type TestContext } from 'node:test';
 import { whyNotHere } from './real-cluster.testkit.ts';
-import { runGroup } from './trouble.testkit.ts';
+import type { KindName } from '#api/kinds/mod.ts';
+import { ReasonWatch, type Reader, SILENT_MS_MAX } from './reason-watch.testkit.ts';
+import { demandNamed, runGroup } from './trouble.testkit.ts';
 import { TROUBLE_GROUPS } from './trouble-table.testkit.ts';
 import { TroubleWorld } from './trouble-world.testkit.ts';
 
@@ -14,9 +16,12 @@ const skip = whyNotHere(['mkfs.ext4', 'losetup', 'mount', 'umount']);
 
 describe('Troubles', { skip }, () => {
   let world: TroubleWorld;
+  let watch: ReasonWatch;
 
   before(async () => {
     world = await TroubleWorld.start();
+    watch = new ReasonWatch(world.client);
+    watch.start();
   });
   after(() => world?.stop());
 
@@ -27,4 +32,65 @@ describe('Troubles', { skip }, () => {
       assert.deepEqual(failures, []);
     });
   }
+
+  test('meanwhile no object stayed without a reason for ten seconds', async (t: TestContext) => {
+    assert.deepEqual(await watch.stop(), []);
+    t.diagnostic(watch.summary);
+  });
+
+  test('a cause that is not the true one is not accepted', async () => {
+    await world.makeClaim('control', 'never-made');
+    const subject = { kind: 'PersistentVolumeClaim', name: 'control' } as const;
+    const right = {
+      link: 'claim',
+      cause: /There is no StorageClass never-made/,
+      remedy: /holdfast get classes/,
+      withinMs: 10_000,
+    };
+    await demandNamed(world, subject, right);
+    for (const wrong of [
+      { ...right, cause: /There is no StorageClass other/ },
+      { ...right, link: 'volume' },
+      { ...right, remedy: /Restart everything/ },
+    ]) {
+      await assert.rejects(demandNamed(world, subject, { ...wrong, withinMs: 1_000 }));
+    }
+  });
+
+  test('an object that says nothing is found, and one that says why is not', async () => {
+    const mute = new ReasonWatch(silenced(world.client, 'control'), 2_000);
+    const honest = new ReasonWatch(world.client, 2_000);
+    // Nobody gives this one a reason: no controller looks at it.
+    world.freeze('controller');
+    const unseen = new ReasonWatch(world.client, 2_000);
+    try {
+      await world.makeClaim('unseen', 'one');
+      for (const one of [mute, unseen]) one.start();
+      await world.until('looked at', async () => mute.looks > 4 && unseen.looks > 4);
+    } finally {
+      world.thaw('controller');
+    }
+    assert.match((await mute.stop()).join(), /PersistentVolumeClaim control said nothing/);
+    const found = (await unseen.stop()).join();
+    assert.match(found, /PersistentVolumeClaim unseen said nothing/);
+    assert.doesNotMatch(found, /control/);
+    honest.start();
+    await world.until('looked at again', async () => honest.looks > 4);
+    assert.deepEqual(await honest.stop(), []);
+    assert.ok(SILENT_MS_MAX <= 10_000);
+  });
 });
+
+/** As a controller would leave it that forgets to say why. */
+function silenced(client: TroubleWorld['client'], name: string): Reader {
+  return {
+    async list<Kind extends KindName>(kind: Kind) {
+      const found = await client.list(kind);
+      if (kind === 'Event') return { ...found, items: [] };
+      const items = found.items.map((object) =>
+        object.metadata.name === name ? { ...object, status: { phase: 'Pending' } } : object,
+      );
+      return { ...found, items };
+    },
+  };
+}

@@ -218,6 +218,39 @@ const ADVICE: readonly Advice[] = [
     remedies: ['See logs/NODE.node.log and logs/NODE.engine.log in the cluster directory'],
   },
   {
+    kinds: ['node'],
+    sign: /Terminating/,
+    next: 'It goes as soon as it has no pools',
+    remedies: ['Empty and delete them: holdfast drain node NAME, holdfast delete pool POOL'],
+  },
+  {
+    kinds: ['pool'],
+    sign: /Terminating/,
+    next: 'It goes as soon as it holds no replica',
+    remedies: ['Move them away: holdfast drain pool NAME', 'Or delete the claims that they are of'],
+  },
+  {
+    kinds: ['pool'],
+    sign: /StoreForeign/,
+    next: 'What lies there is left untouched; it is tried again with back-off',
+    remedies: ['Give the pool a directory of its own, or move the foreign one away'],
+  },
+  {
+    kinds: ['pool'],
+    sign: /NodeUnknown/,
+    next: 'It is opened when there is such a node',
+    remedies: ['See what exists: holdfast get nodes', 'Delete it: holdfast delete pool NAME'],
+  },
+  {
+    kinds: ['replica'],
+    sign: /store-corrupt/,
+    next: 'The others go on where they are a majority; a damaged copy is never read',
+    remedies: [
+      'With another copy: holdfast delete replica NAME, it is made anew from that',
+      'If it is the last one, see what can be read: holdfast store check DIRECTORY',
+    ],
+  },
+  {
     kinds: ['pool'],
     sign: /Full:/,
     next: 'Writes go on by themselves, and replicas are levelled, when there is room again',
