@@ -1,9 +1,11 @@
 /** Troubles of pools, disks and copies of data; each has pools of its own. */
-import { cp, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { cp, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { flushDevice, writeDevice } from '#data/block/mod.ts';
 import { run } from './real-cluster.testkit.ts';
-import type { Trouble } from './trouble.testkit.ts';
+import { SlowDisk } from './slow-disk.testkit.ts';
+import type { Trouble, TroubleGroup } from './trouble.testkit.ts';
 import type { Subject, TroubleWorld } from './trouble-world.testkit.ts';
 
 const MIB = 1024 * 1024;
@@ -239,6 +241,53 @@ const afterRestart: readonly Trouble[] = [
     heal: (world) => world.drop('PersistentVolumeClaim', 'damaged'),
   },
 ];
+
+/** One of two copies lies on a disk that takes seconds for what the other does at once. */
+export function slowDisk(): TroubleGroup {
+  let disk: SlowDisk | undefined;
+  let writing: Promise<void> = Promise.resolve();
+  const isOver = { current: false };
+  const trouble: Trouble = {
+    symptom: 'volume Degraded: the disk of a copy is slow',
+    subject: claim('pair'),
+    link: 'member',
+    cause: /Member is much slower than the others/,
+    remedy: /holdfast where replica/,
+    end: 'well',
+    withinMs: 60_000,
+    prepare: async (world) => {
+      const directory = join(world.scratch, 'slow');
+      await mkdir(directory);
+      const mounted = await SlowDisk.mount(directory, 'ext4');
+      disk = mounted;
+      world.atEnd(() => mounted.destroy());
+      await world.makeOpenPool('slow', 'node-3', join(directory, 'pool'), 'pair');
+      await world.makeOpenPool('fast', 'node-1', join(world.scratch, 'fast'), 'pair');
+      await world.makeClass('pair', { replicas: '2', poolSelector: 'pair' });
+      await world.makeBound('pair', 'pair');
+      const { metadata } = await world.volumeOf('pair');
+      const attachment = { nodeName: 'node-1', frontends: ['nbd'] };
+      await world.client.patch('Volume', { name: metadata.name }, { spec: { attachment } });
+    },
+    plant: async (world) => {
+      writing = world.withDevice('pair', async (device) => {
+        for (let at = 0; !isOver.current; at = (at + 1) % 8) {
+          await writeDevice(device, at * MIB, new Uint8Array(MIB).fill(at));
+          await flushDevice(device);
+          await pause(100);
+        }
+      });
+      await pause(1_000);
+      await disk?.slow(2_000);
+    },
+    heal: async () => {
+      await disk?.release();
+      isOver.current = true;
+      await writing;
+    },
+  };
+  return { name: 'a disk is slow', troubles: [trouble] };
+}
 
 export const DISK_TROUBLES: readonly Trouble[] = pools;
 export const RESTART_TROUBLES: readonly Trouble[] = afterRestart;

@@ -1,5 +1,5 @@
 /** Troubles of nodes: one is off, the process of another hangs; later a majority is off. */
-import { API_VERSION } from '#api/kinds/mod.ts';
+import { API_VERSION, findCondition } from '#api/kinds/mod.ts';
 import type { Trouble, TroubleGroup } from './trouble.testkit.ts';
 import type { Subject, TroubleWorld } from './trouble-world.testkit.ts';
 
@@ -83,7 +83,13 @@ const oneOff: readonly Trouble[] = [
     cause: /3 replicas need 3 nodes and 2 can be used: .*on node-3: its node does not answer/,
     remedy: /Add a node or a pool/,
     end: 'well',
-    plant: (world) => world.makeClaim('needs-three', 'three'),
+    plant: async (world) => {
+      await world.until('node-3 is known to be off', async () => {
+        const { status } = await world.get('StorageNode', 'node-3');
+        return findCondition(status?.conditions, 'Ready')?.status === 'False';
+      });
+      await world.makeClaim('needs-three', 'three');
+    },
     heal: NOTHING,
   },
   {
@@ -127,9 +133,9 @@ const oneOff: readonly Trouble[] = [
       const found = items.find(({ spec }) => spec.claimRef?.name === 'deleted');
       return { kind: 'PersistentVolume', name: found?.metadata.name ?? '' };
     },
-    link: 'node',
-    cause: SILENT,
-    remedy: /NODE\.node\.log/,
+    link: 'persistentvolume',
+    cause: /Its data cannot be deleted yet: The engine of node node-3 does not answer/,
+    remedy: /holdfast get nodes/,
     end: 'gone',
     prepare: (world) => world.makeBound('deleted', 'three'),
     plant: (world) => world.remove('PersistentVolumeClaim', 'deleted'),

@@ -56,6 +56,7 @@ export class ReasonWatch {
   #watching: Promise<void> = Promise.resolve();
   #looks = 0;
   #longestMs = 0;
+  #longest = 'nothing';
 
   constructor(client: Reader, silentMsMax = SILENT_MS_MAX) {
     this.#client = client;
@@ -80,7 +81,8 @@ export class ReasonWatch {
 
   /** How often all was looked at, and the longest that an object said nothing. */
   get summary(): string {
-    return `${this.#looks} looks, longest without a reason ${(this.#longestMs / 1_000).toFixed(1)} s`;
+    const seconds = (this.#longestMs / 1_000).toFixed(1);
+    return `${this.#looks} looks; longest without a reason: ${this.#longest}, ${seconds} s`;
   }
 
   async #watch(): Promise<void> {
@@ -126,7 +128,10 @@ export class ReasonWatch {
     const nowMs = performance.now();
     const sinceMs = this.#silent.get(uid) ?? nowMs;
     this.#silent.set(uid, sinceMs);
-    this.#longestMs = Math.max(this.#longestMs, nowMs - sinceMs);
+    if (nowMs - sinceMs > this.#longestMs) {
+      this.#longestMs = nowMs - sinceMs;
+      this.#longest = `${kind} ${object.metadata.name}`;
+    }
     if (nowMs - sinceMs <= this.#silentMsMax || this.#found.has(uid)) return;
     const status = JSON.stringify((object as Observed).status ?? {}).slice(0, 500);
     this.#found.set(uid, `${kind} ${object.metadata.name} said nothing: ${status}`);

@@ -41,6 +41,7 @@ export class TroubleWorld {
   readonly #host = createNodeHost({ logLevel: 'silent' });
   readonly #controller: RpcClient<ControllerMethods>;
   readonly #mounted: string[] = [];
+  readonly #ends: (() => Promise<void>)[] = [];
   readonly #frozen = new Set<number>();
 
   private constructor(cluster: RealCluster, scratch: string) {
@@ -69,6 +70,7 @@ export class TroubleWorld {
       this.#controller.close();
       await this.cluster.stop();
     } finally {
+      for (const end of this.#ends) await end();
       for (const path of this.#mounted.toReversed()) await run('umount', ['-l', path], 20_000);
       await rm(this.scratch, { recursive: true, force: true });
     }
@@ -84,13 +86,18 @@ export class TroubleWorld {
     this.#controller.call(method, params, options);
 
   /** As a user asks: what is printed first. */
-  async firstLine({ kind, name }: Subject): Promise<string> {
+  async firstLine(subject: Subject): Promise<string> {
+    return (await this.say(subject)).split('\n', 1)[0] ?? '';
+  }
+
+  /** All that is printed. */
+  async say({ kind, name }: Subject): Promise<string> {
     const said = await this.cluster.holdfast('explain', kind.toLowerCase(), name).then(
       (text) => text,
       // It ends with another code where something is not well.
       (error: Error) => error.message.slice(error.message.indexOf('failed:\n') + 8),
     );
-    return said.trimStart().split('\n', 1)[0] ?? '';
+    return said.trimStart();
   }
 
   async until(what: string, check: () => Promise<boolean>, timeoutMs = STEP_MS): Promise<void> {
@@ -242,6 +249,11 @@ export class TroubleWorld {
   }
 
   // --- devices and processes ---------------------------------------------------------------------
+
+  /** When no process of the cluster lives any more. */
+  atEnd(end: () => Promise<void>): void {
+    this.#ends.push(end);
+  }
 
   /** Of a filesystem in memory, mounted here until the end. */
   async memory(name: string, options: string): Promise<string> {

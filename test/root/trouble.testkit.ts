@@ -34,7 +34,7 @@ export interface TroubleGroup {
 }
 
 const SAID_MS = 20_000;
-const HEALED_MS = 60_000;
+const HEALED_MS = 90_000;
 const LOOK_MS = 250;
 /** At once: two cores. */
 const WORKERS = 6;

@@ -9,7 +9,7 @@ import { whyNotHere } from './real-cluster.testkit.ts';
 import type { KindName } from '#api/kinds/mod.ts';
 import { ReasonWatch, type Reader, SILENT_MS_MAX } from './reason-watch.testkit.ts';
 import { demandNamed, runGroup } from './trouble.testkit.ts';
-import { TROUBLE_GROUPS } from './trouble-table.testkit.ts';
+import { SILENCES, TROUBLE_GROUPS } from './trouble-table.testkit.ts';
 import { TroubleWorld } from './trouble-world.testkit.ts';
 
 const skip = whyNotHere(['mkfs.ext4', 'losetup', 'mount', 'umount']);
@@ -37,6 +37,23 @@ describe('Troubles', { skip }, () => {
     assert.deepEqual(await watch.stop(), []);
     t.diagnostic(watch.summary);
   });
+
+  for (const { symptom, role, cause, remedy } of SILENCES) {
+    test(symptom, async () => {
+      world.freeze(role);
+      try {
+        const said = await world.say({ kind: 'StorageNode', name: 'node-1' });
+        assert.match(said.split('\n', 1)[0] ?? '', cause);
+        assert.match(said, remedy);
+      } finally {
+        world.thaw(role);
+      }
+      const subject = { kind: 'StorageNode', name: 'node-1' } as const;
+      await world.until('it answers', async () => {
+        return (await world.explain(subject)).firstFailing === null;
+      });
+    });
+  }
 
   test('a cause that is not the true one is not accepted', async () => {
     await world.makeClaim('control', 'never-made');

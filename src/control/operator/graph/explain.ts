@@ -337,6 +337,10 @@ function memberLink(
     const eta = rebuild.etaMs === null ? '' : `, about ${formatDuration(rebuild.etaMs)} left`;
     parts.push(`${rebuild.kind} rebuild at ${percent}%${eta}`);
   }
+  const place = volume?.spec.placement?.find((entry) => entry.replicaName === member.replica);
+  if (place !== undefined && member.phase !== 'in-sync') {
+    parts[0] = `${member.phase} from pool ${place.poolName} on ${place.nodeName}`;
+  }
   if (member.reason !== '') parts.push(member.reason);
   if (member.errorCode !== '') parts.push(member.errorCode);
   if (isVoteless) parts.push('it has no vote, because an older copy of it was put back');

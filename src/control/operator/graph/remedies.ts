@@ -292,6 +292,24 @@ const ADVICE: readonly Advice[] = [
   },
   {
     kinds: ['member'],
+    sign: /much slower/,
+    next: 'The volume goes on without it; it is levelled when it is as fast as the others',
+    remedies: [
+      'Look at its disk, and at what else uses it: holdfast where replica NAME',
+      'Move its copies away: holdfast drain pool POOL',
+    ],
+  },
+  {
+    kinds: ['persistentvolume'],
+    sign: /engine of node/,
+    next: 'It goes when the node is back',
+    remedies: [
+      'Bring the node back: holdfast get nodes',
+      'If it is gone for good, delete its pools and then the node',
+    ],
+  },
+  {
+    kinds: ['member'],
     sign: /absent|leaving/,
     next: 'The nexus looks for it at least every 2 s, then sends what it missed',
     remedies: ['holdfast explain replica NAME, holdfast get nodes'],
