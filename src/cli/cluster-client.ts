@@ -137,22 +137,15 @@ async function explainSilence(
 }
 
 async function askApi(
-  { api }: ClusterClient,
-  { host }: CliContext,
+  { path }: ClusterClient,
+  context: CliContext,
 ): Promise<'answers' | 'hangs' | 'is away'> {
-  const abort = new AbortController();
-  const late = host.clock.sleep(PROBE_MS, abort.signal).then(
-    () => 'hangs' as const,
-    () => 'hangs' as const,
-  );
-  const answer = api.list('StorageNode').then(
-    () => 'answers' as const,
-    (error: unknown) => (hasCode(error, 'timed-out') ? ('hangs' as const) : ('is away' as const)),
-  );
   try {
-    return await Promise.race([answer, late]);
-  } finally {
-    abort.abort();
+    await context.connectApi(layOut(path).apiSocket, PROBE_MS).list('StorageNode');
+    return 'answers';
+  } catch (error) {
+    if (HoldfastError.is(error)) return error.code === 'timed-out' ? 'hangs' : 'is away';
+    throw error;
   }
 }
 
