@@ -242,14 +242,14 @@ const afterRestart: readonly Trouble[] = [
   },
 ];
 
-/** One of two copies lies on a disk that takes seconds for what the other does at once. */
+/** One of three copies lies on a disk that takes seconds for what the other does at once. */
 export function slowDisk(): TroubleGroup {
   let disk: SlowDisk | undefined;
   let writing: Promise<void> = Promise.resolve();
   const isOver = { current: false };
   const trouble: Trouble = {
     symptom: 'volume Degraded: the disk of a copy is slow',
-    subject: claim('pair'),
+    subject: claim('mixed'),
     link: 'member',
     cause: /Member is much slower than the others/,
     remedy: /holdfast where replica/,
@@ -261,16 +261,23 @@ export function slowDisk(): TroubleGroup {
       const mounted = await SlowDisk.mount(directory, 'ext4');
       disk = mounted;
       world.atEnd(() => mounted.destroy());
-      await world.makeOpenPool('slow', 'node-3', join(directory, 'pool'), 'pair');
-      await world.makeOpenPool('fast', 'node-1', join(world.scratch, 'fast'), 'pair');
-      await world.makeClass('pair', { replicas: '2', poolSelector: 'pair' });
-      await world.makeBound('pair', 'pair');
-      const { metadata } = await world.volumeOf('pair');
+      await world.makeOpenPool('slow', 'node-3', join(directory, 'pool'), 'mixed');
+      for (const node of ['node-1', 'node-2']) {
+        await world.makeOpenPool(
+          `fast-${node}`,
+          node,
+          join(world.scratch, `fast-${node}`),
+          'mixed',
+        );
+      }
+      await world.makeClass('mixed', { replicas: '3', poolSelector: 'mixed' });
+      await world.makeBound('mixed', 'mixed');
+      const { metadata } = await world.volumeOf('mixed');
       const attachment = { nodeName: 'node-1', frontends: ['nbd'] };
       await world.client.patch('Volume', { name: metadata.name }, { spec: { attachment } });
     },
     plant: async (world) => {
-      writing = world.withDevice('pair', async (device) => {
+      writing = world.withDevice('mixed', async (device) => {
         for (let at = 0; !isOver.current; at = (at + 1) % 8) {
           await writeDevice(device, at * MIB, new Uint8Array(MIB).fill(at));
           await flushDevice(device);

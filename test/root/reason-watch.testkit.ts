@@ -82,7 +82,7 @@ export class ReasonWatch {
   /** How often all was looked at, and the longest that an object said nothing. */
   get summary(): string {
     const seconds = (this.#longestMs / 1_000).toFixed(1);
-    return `${this.#looks} looks; longest without a reason: ${this.#longest}, ${seconds} s`;
+    return `${this.#looks} looks; longest without a reason, ${seconds} s: ${this.#longest}`;
   }
 
   async #watch(): Promise<void> {
@@ -130,12 +130,17 @@ export class ReasonWatch {
     this.#silent.set(uid, sinceMs);
     if (nowMs - sinceMs > this.#longestMs) {
       this.#longestMs = nowMs - sinceMs;
-      this.#longest = `${kind} ${object.metadata.name}`;
+      this.#longest = describe(kind, object);
     }
     if (nowMs - sinceMs <= this.#silentMsMax || this.#found.has(uid)) return;
-    const status = JSON.stringify((object as Observed).status ?? {}).slice(0, 500);
-    this.#found.set(uid, `${kind} ${object.metadata.name} said nothing: ${status}`);
+    this.#found.set(uid, describe(kind, object));
   }
+}
+
+function describe(kind: KindName, object: AnyObject): string {
+  const { metadata, status = {} } = object as Observed;
+  const going = metadata.deletionTimestamp === undefined ? '' : ', going,';
+  return `${kind} ${metadata.name}${going} said nothing: ${JSON.stringify(status).slice(0, 500)}`;
 }
 
 function isWell(kind: KindName, object: AnyObject): boolean {

@@ -198,7 +198,11 @@ export class TroubleWorld {
 
   async makeMounted(name: string, spec: Partial<Mount['spec']> = {}): Promise<void> {
     await this.makeMount(name, spec);
-    await this.until(`${name} is mounted`, () => this.isMounted(name));
+    const mounted = this.until(`${name} is mounted`, () => this.isMounted(name));
+    await mounted.catch(async (error: Error) => {
+      const { summary } = await this.explain({ kind: 'Mount', name });
+      throw new Error(`${error.message}: ${summary}`);
+    });
   }
 
   async isMounted(name: string): Promise<boolean> {
