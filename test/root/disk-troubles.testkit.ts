@@ -251,7 +251,8 @@ export function slowDisk(): TroubleGroup {
     symptom: 'volume Degraded: the disk of a copy is slow',
     subject: claim('mixed'),
     link: 'member',
-    cause: /Member is much slower than the others/,
+    cause:
+      /from pool slow on node-3.*Member (is much slower than the others|did not answer in time)/,
     remedy: /holdfast where replica/,
     end: 'well',
     withinMs: 60_000,
@@ -285,7 +286,7 @@ export function slowDisk(): TroubleGroup {
         }
       });
       await pause(1_000);
-      await disk?.slow(2_000);
+      await disk?.slow(500);
     },
     heal: async () => {
       await disk?.release();

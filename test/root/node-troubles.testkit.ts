@@ -1,4 +1,5 @@
 /** Troubles of nodes: one is off, the process of another hangs; later a majority is off. */
+import { join } from 'node:path';
 import { API_VERSION, findCondition } from '#api/kinds/mod.ts';
 import type { Trouble, TroubleGroup } from './trouble.testkit.ts';
 import type { Subject, TroubleWorld } from './trouble-world.testkit.ts';
@@ -100,11 +101,13 @@ const oneOff: readonly Trouble[] = [
     remedy: /NODE\.node\.log/,
     end: 'well',
     prepare: async (world) => {
-      await world.makeBound('original', 'three');
-      await world.makeMounted('original');
+      await world.makeOpenPool('third', 'node-3', join(world.scratch, 'third'), 'third');
+      await world.makeClass('third', { replicas: '1', poolSelector: 'third' });
+      await world.makeBound('original', 'third');
+      await world.makeMounted('original', { nodeName: 'node-3' });
       await world.makeSnapshot('of-original', 'original');
-      await world.until('the snapshot is on all nodes', async () => {
-        return (await world.get('Snapshot', 'of-original')).status?.replicas?.length === 3;
+      await world.until('the snapshot is taken', async () => {
+        return (await world.get('Snapshot', 'of-original')).status?.readyToUse === true;
       });
     },
     plant: (world) => makeClone(world),
@@ -169,7 +172,7 @@ const oneOff: readonly Trouble[] = [
 ];
 
 async function makeClone(world: TroubleWorld): Promise<void> {
-  await world.makeClaim('clone', 'three', {
+  await world.makeClaim('clone', 'third', {
     dataSource: { apiGroup: 'holdfast.dev', kind: 'Snapshot', name: 'of-original' },
   });
 }

@@ -31,7 +31,7 @@ import {
   type ObjectName,
 } from '#api/mod.ts';
 import type { FoundAttachment } from '../cluster-observer.ts';
-import { describeDamage } from '../attachment/plan.ts';
+import { describeDamage, placeOf } from '../attachment/plan.ts';
 import { votelessReplicas } from '../voteless.ts';
 import { findAttachments } from '../cluster-observer.ts';
 import type { OperatorContext } from '../reconcile.ts';
@@ -328,7 +328,7 @@ function memberLink(
   const { rebuild } = member;
   const voteless = votelessReplicas(report.status, context.clock.wallMs());
   const isVoteless = voteless.includes(member.replica);
-  const parts: string[] = [member.phase];
+  const parts: string[] = [`${member.phase}${placeOf(volume, member)}`];
   if (rebuild !== null) {
     const percent =
       rebuild.segmentsTotal === 0
@@ -336,10 +336,6 @@ function memberLink(
         : Math.floor((100 * rebuild.segmentsDone) / rebuild.segmentsTotal);
     const eta = rebuild.etaMs === null ? '' : `, about ${formatDuration(rebuild.etaMs)} left`;
     parts.push(`${rebuild.kind} rebuild at ${percent}%${eta}`);
-  }
-  const place = volume?.spec.placement?.find((entry) => entry.replicaName === member.replica);
-  if (place !== undefined && member.phase !== 'in-sync') {
-    parts[0] = `${member.phase} from pool ${place.poolName} on ${place.nodeName}`;
   }
   if (member.reason !== '') parts.push(member.reason);
   if (member.errorCode !== '') parts.push(member.errorCode);

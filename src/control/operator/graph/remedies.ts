@@ -292,7 +292,7 @@ const ADVICE: readonly Advice[] = [
   },
   {
     kinds: ['member'],
-    sign: /much slower/,
+    sign: /much slower|did not answer in time/,
     next: 'The volume goes on without it; it is levelled when it is as fast as the others',
     remedies: [
       'Look at its disk, and at what else uses it: holdfast where replica NAME',
