@@ -286,7 +286,7 @@ export function slowDisk(): TroubleGroup {
         }
       });
       await pause(1_000);
-      await disk?.slow(500);
+      await disk?.slow(2_000);
     },
     heal: async () => {
       await disk?.release();
