@@ -1,6 +1,7 @@
 /**
  * A process that serves a disk which can become slow: memory behind FUSE and a loop device, with an
- * XFS or ext4 on it. It reads commands from its standard input, and ends in order when that is closed:
+ * XFS or ext4 on it. It reads commands from its standard input, and ends in order when that is
+ * closed:
  *
  *     slow MS   every request waits so long        hang      no request is answered
  *     release   as fast as memory again

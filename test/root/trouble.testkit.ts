@@ -39,7 +39,7 @@ const LOOK_MS = 250;
 /** At once: two cores. */
 const WORKERS = 6;
 
-/** Resolves to what went wrong, and how long each took to be named; empty when all is as it must. */
+/** Resolves to what went wrong (nothing, if all is as it must), and how long each took. */
 export async function runGroup(
   world: TroubleWorld,
   { begin, end, troubles }: TroubleGroup,
@@ -95,7 +95,7 @@ async function eachOf<T>(items: readonly T[], act: (item: T) => Promise<void>): 
   await Promise.all(Array.from({ length: WORKERS }, work));
 }
 
-/** Rejects unless the first line is the cause in time, and stays so, in the same words everywhere. */
+/** Rejects unless the first line is the cause in time, in the same words everywhere. */
 export async function demandNamed(
   world: TroubleWorld,
   subject: Subject,

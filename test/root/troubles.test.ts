@@ -26,7 +26,7 @@ describe('Troubles', { skip }, () => {
   after(() => world?.stop());
 
   for (const group of TROUBLE_GROUPS) {
-    test(`${group.name}: each cause is named first, and gone when it is over`, async (t: TestContext) => {
+    test(`${group.name}: causes are named first, and gone when over`, async (t: TestContext) => {
       const { failures, times } = await runGroup(world, group);
       for (const line of times) t.diagnostic(line);
       assert.deepEqual(failures, []);
