@@ -56,6 +56,8 @@ export interface NexusStatus {
   readonly members: readonly MemberStatus[];
   readonly sizeBytes: number;
   readonly snapshots: readonly SnapshotId[];
+  /** Blocks of which no member has a good copy, as reads and the last scrub found. */
+  readonly damagedBlocks: number;
   /** Longest time that an I/O waited for a removal or a majority, since open. */
   readonly longestStallMs: number;
   readonly counters: Readonly<Record<string, number>>;

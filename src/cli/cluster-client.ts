@@ -80,21 +80,53 @@ export async function withCluster<T>(
   try {
     return await action(cluster);
   } catch (error) {
-    throw explainSilence(error, cluster.path);
+    throw await explainSilence(error, cluster, context);
   } finally {
     cluster.close();
   }
 }
 
+/** A process that hangs takes connections, and answers nothing. */
+const PROBE_MS = 3_000;
+const SILENT: ReadonlySet<string> = new Set(['refused', 'not-found', 'timed-out', 'disconnected']);
+
 /**
- * When nobody listens, says how to start one. Only a failure to connect says nothing of a kind or
- * method: refusals of the servers themselves do.
+ * When nobody answers, says who it is and what to do. Refusals of the servers themselves name what
+ * they refuse; a call that was not answered names nothing.
  */
-function explainSilence(error: unknown, path: string): unknown {
-  const isSilent = hasCode(error, 'refused') || hasCode(error, 'not-found');
-  if (!isSilent || !HoldfastError.is(error)) return error;
-  const said = ['kind', 'method', 'volume', 'name', 'claim'];
+async function explainSilence(
+  error: unknown,
+  cluster: ClusterClient,
+  context: CliContext,
+): Promise<unknown> {
+  if (!HoldfastError.is(error) || !SILENT.has(error.code)) return error;
+  const said = ['kind', 'volume', 'name', 'claim', 'waitsFor', 'for'];
   if (said.some((detail) => detail in error.details)) return error;
+  const { path } = cluster;
+  const api = await askApi(cluster, context);
+  if (api === 'answers') {
+    // What it answered itself has details of what was asked.
+    const isUnsent = hasCode(error, 'timed-out') || !('method' in error.details);
+    if (!isUnsent || !(await isControllerSilent(cluster))) return error;
+    return new HoldfastError(error.code, 'The controller does not answer', {
+      details: {
+        cluster: path,
+        remedy:
+          'One that ended is started again; end one that hangs, and see logs/controller.log. Volumes go on without it',
+      },
+      cause: error,
+    });
+  }
+  if (api === 'hangs') {
+    return new HoldfastError('timed-out', 'The API server does not answer', {
+      details: {
+        cluster: path,
+        remedy:
+          'One that ended is started again; end one that hangs, and see logs/apiserver.log. Volumes go on without it',
+      },
+      cause: error,
+    });
+  }
   return new HoldfastError('refused', 'No cluster answers', {
     details: {
       cluster: path,
@@ -102,4 +134,27 @@ function explainSilence(error: unknown, path: string): unknown {
     },
     cause: error,
   });
+}
+
+async function askApi(
+  { path }: ClusterClient,
+  context: CliContext,
+): Promise<'answers' | 'hangs' | 'is away'> {
+  try {
+    await context.connectApi(layOut(path).apiSocket, PROBE_MS).list('StorageNode');
+    return 'answers';
+  } catch (error) {
+    if (HoldfastError.is(error)) return error.code === 'timed-out' ? 'hangs' : 'is away';
+    throw error;
+  }
+}
+
+async function isControllerSilent(cluster: ClusterClient): Promise<boolean> {
+  try {
+    await cluster.call('cluster.describe', {}, PROBE_MS);
+    return false;
+  } catch (error) {
+    if (HoldfastError.is(error)) return SILENT.has(error.code);
+    throw error;
+  }
 }

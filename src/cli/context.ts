@@ -25,7 +25,7 @@ export interface CliContext {
   /** One line from a person; undefined where nobody can answer: standard input is no terminal. */
   readonly ask: ((question: string) => Promise<string>) | undefined;
   /** The API server whose inner socket this is. */
-  readonly connectApi: (socketPath: string) => KubeClient;
+  readonly connectApi: (socketPath: string, timeoutMs?: number) => KubeClient;
   readonly up: (request: UpRequest) => Promise<number>;
   readonly down: (path: string) => Promise<number>;
   /** `tour`, where it is part of the build. */

@@ -109,6 +109,9 @@ function formatLink(link: WhereLink, colors: Colors): string {
 // --- explain
 // ---------------------------------------------------------------------------------------
 
+/** It is asked when something hangs: what hangs itself is named soon. */
+const EXPLAIN_MS = 10_000;
+
 export async function runExplain(
   context: CliContext,
   kindText: string,
@@ -118,7 +121,7 @@ export async function runExplain(
   const kind = nameText === undefined ? 'PersistentVolumeClaim' : parseKindName(kindText);
   return withCluster(context, options, async (cluster) => {
     const name = await findName(cluster, kind, nameText ?? kindText, options.namespace);
-    const explanation = await cluster.call('cluster.explain', { kind, ...name });
+    const explanation = await cluster.call('cluster.explain', { kind, ...name }, EXPLAIN_MS);
     printReport(context, options.output, explanation, () =>
       formatExplanation(explanation, context.colors),
     );

@@ -6,10 +6,16 @@ import { NodeHttp } from '#host/node/mod.ts';
 
 const LOOK_MS = 50;
 
-/** `manager` owns the fields that are written. */
-export function createApiClient(host: Host, socketPath: string, manager: string): RestClient {
+/** `manager` owns the fields that are written; a call is given up after `timeoutMs`. */
+export function createApiClient(
+  host: Host,
+  socketPath: string,
+  manager: string,
+  timeoutMs?: number,
+): RestClient {
   const { clock, rng, log } = host;
-  const transport = createHttpTransport(new NodeHttp(), { url: 'http://localhost', socketPath });
+  const endpoint = { url: 'http://localhost', socketPath };
+  const transport = createHttpTransport(new NodeHttp(), endpoint, timeoutMs);
   return new RestClient({ transport, clock, rng, log, manager });
 }
 

@@ -40,7 +40,8 @@ export function createContext(): CliContext {
     userId: process.getuid?.() ?? -1,
     readInput,
     ask: process.stdin.isTTY ? ask : undefined,
-    connectApi: (socketPath) => createApiClient(host, socketPath, 'holdfast-cli'),
+    connectApi: (socketPath, timeoutMs) =>
+      createApiClient(host, socketPath, 'holdfast-cli', timeoutMs),
     up: (request) => runUp({ ...request, onLine: (text) => err(`up: ${text}`) }),
     down: (path) => runDown({ path, onLine: (text) => err(text) }),
     findTour,

@@ -1,6 +1,7 @@
 /**
  * A process that serves a disk which can become slow: memory behind FUSE and a loop device, with an
- * XFS on it. It reads commands from its standard input, and ends in order when that is closed:
+ * XFS or ext4 on it. It reads commands from its standard input, and ends in order when that is
+ * closed:
  *
  *     slow MS   every request waits so long        hang      no request is answered
  *     release   as fast as memory again
@@ -13,7 +14,7 @@ import { FuseFrontend } from '#data/frontend/mod.ts';
 import { createNodeHost, NodeFuseMounts } from '#host/node/mod.ts';
 
 const run = promisify(execFile);
-const [, , directory = '', mountPoint = '', sizeText = ''] = process.argv;
+const [, , directory = '', mountPoint = '', sizeText = '', fsType = 'xfs'] = process.argv;
 
 /** Passes requests on now, later, or not before it is released. */
 class MoodyDevice implements BlockDevice {
@@ -76,7 +77,8 @@ const session = {
 };
 const frontend = await FuseFrontend.start(session);
 try {
-  await run('mkfs.xfs', ['-q', '-f', frontend.report().url]);
+  const force = fsType === 'xfs' ? '-f' : '-F';
+  await run(`mkfs.${fsType}`, ['-q', force, frontend.report().url]);
   await run('mount', [frontend.report().url, mountPoint]);
 } catch (error) {
   await FuseFrontend.clear(session);

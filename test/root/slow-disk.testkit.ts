@@ -19,9 +19,9 @@ export class SlowDisk {
     this.#lines = createInterface({ input: server.stdout! });
   }
 
-  static async mount(mountPoint: string): Promise<SlowDisk> {
+  static async mount(mountPoint: string, fsType: 'xfs' | 'ext4' = 'xfs'): Promise<SlowDisk> {
     const directory = await mkdtemp(join(tmpdir(), 'hf-slow-'));
-    const args = [SERVER, directory, mountPoint, String(SIZE_BYTES)];
+    const args = [SERVER, directory, mountPoint, String(SIZE_BYTES), fsType];
     const server = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });

@@ -51,11 +51,10 @@ export async function observeMountedClaim(
 }
 
 /** The one that has the volume already, or else was there before. */
-export function findRival({
-  mount,
-  others,
-  claim,
-}: Pick<MountedClaim, 'others' | 'claim'> & { readonly mount: Mount }): Mount | undefined {
+export function findRival(
+  mount: Mount,
+  { others, claim }: Pick<MountedClaim, 'others' | 'claim'>,
+): Mount | undefined {
   if (hasFinalizer(mount, MOUNT_FINALIZER)) return undefined;
   if (isForReaders(claim?.spec.accessModes ?? [])) return undefined;
   const isAlone = claim?.spec.accessModes.includes('ReadWriteOncePod') === true;

@@ -150,6 +150,12 @@ const TABLE: readonly [string, Partial<MountObservation>, string, string][] = [
   ['the volume is being opened', { attachment: attachment({ attached: false }) }, '', 'Attaching'],
   ['it is attached', { attachment: attachment({ attached: true }) }, '', ''],
   [
+    'it is attached and its node is silent',
+    { attachment: attachment({ attached: true }), node: silent('2026-01-01T00:09:50Z') },
+    '',
+    'NodeSilent',
+  ],
+  [
     'the attachment before is going',
     { attachment: attachment({ attached: true }, GOING) },
     '',

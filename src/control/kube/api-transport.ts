@@ -39,7 +39,12 @@ export interface ApiEndpoint {
 
 const HEAD_MS = 30_000;
 
-export function createHttpTransport(http: Http, endpoint: ApiEndpoint): ApiTransport {
+/** A call of which nothing is heard for `timeoutMs` is given up. */
+export function createHttpTransport(
+  http: Http,
+  endpoint: ApiEndpoint,
+  timeoutMs = HEAD_MS,
+): ApiTransport {
   const { url, socketPath, authority, token } = endpoint;
   const identity: Record<string, string> =
     token === undefined ? {} : { authorization: `Bearer ${token}` };
@@ -52,7 +57,7 @@ export function createHttpTransport(http: Http, endpoint: ApiEndpoint): ApiTrans
       headers: { ...headers, ...identity },
       ...(body.byteLength === 0 ? {} : { body }),
       authority,
-      timeoutMs: HEAD_MS,
+      timeoutMs,
       signal,
     };
     try {

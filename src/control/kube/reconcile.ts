@@ -69,7 +69,9 @@ export async function carryOut<Kind extends KindName, Action, Status extends Com
 ): Promise<ReconcileResult> {
   for (const action of plan.actions) {
     const label = execution.label(action);
-    if (label !== null) await recordPending(context, kind, key, label);
+    if (label !== null) {
+      await recordPending(context, kind, key, label, execution.failureCondition(action));
+    }
     try {
       await execution.perform(action);
     } catch (error) {
@@ -98,13 +100,33 @@ async function recordPending<Kind extends KindName>(
   kind: Kind,
   key: ObjectKey,
   label: ActionLabel,
+  type: string,
 ): Promise<void> {
-  await changeAnyStatus(context, kind, key, (status) => {
+  await changeAnyStatus(context, kind, key, (status, { metadata }) => {
     const before = status.pendingAction;
     if (before?.action === label.action && before.target === label.target) return status;
     const startTime = formatTime(context.clock.wallMs());
-    return { ...status, pendingAction: { ...label, startTime } };
+    const conditions = withTrying(status.conditions, label, type, metadata.generation, startTime);
+    return { ...status, conditions, pendingAction: { ...label, startTime } };
   });
+}
+
+/** Of what was never told about: it can take long, and must not look as if nobody cared. */
+function withTrying(
+  conditions: CommonStatus['conditions'],
+  { action, target }: ActionLabel,
+  type: string,
+  generation: number | undefined,
+  now: string,
+): CommonStatus['conditions'] {
+  if (findCondition(conditions, type) !== undefined) return conditions;
+  const draft: ConditionDraft = {
+    type,
+    status: type === 'Terminating' ? 'True' : 'Unknown',
+    reason: 'Trying',
+    message: `Being tried: ${action} ${target}`,
+  };
+  return setCondition(conditions ?? [], draft, generation, now);
 }
 
 function failureOf<Action>(

@@ -33,7 +33,7 @@ export class PublishedVolumes {
       });
     }
     if (source.kind === 'device') await this.#ensureFile(target);
-    else await this.#disk.makeDirectory(target);
+    else await this.#ensureDirectory(target);
     await this.#demand(['mount', '--bind', source.path, target]);
     if (!readOnly) return;
     try {
@@ -84,6 +84,18 @@ export class PublishedVolumes {
     if (found === undefined) return undefined;
     if (found.device.startsWith('/dev/')) return found.device;
     return found.root.startsWith('/dev/') ? found.root : `/dev${found.root}`;
+  }
+
+  async #ensureDirectory(path: string): Promise<void> {
+    try {
+      await this.#disk.makeDirectory(path);
+    } catch (error) {
+      if (!hasCode(error, 'already-exists')) throw error;
+      throw new HoldfastError('in-use', 'Path is not a directory', {
+        details: { path, remedy: 'Move the file away, or choose another path' },
+        cause: error,
+      });
+    }
   }
 
   async #ensureFile(path: string): Promise<void> {

@@ -369,6 +369,7 @@ function freshAttachment(spec: AttachSpec): AttachmentReport {
       members: [],
       sizeBytes: spec.sizeBytes,
       snapshots: [],
+      damagedBlocks: 0,
       longestStallMs: 0,
       counters: {},
       error: null,

@@ -514,6 +514,50 @@ describe('where and explain', () => {
     });
   });
 
+  test('explain names the node that is silent, and then what its silence does', async () => {
+    await new Fleet(25, 3).run(async (fleet) => {
+      const volume = await bind(fleet);
+      await attach(fleet, volume);
+      const [, second] = volume.spec.placement ?? [];
+      fleet.node(second?.nodeName ?? '').isSilent = true;
+      const serving = fleet.node(volume.spec.placement?.[0]?.nodeName ?? '');
+      serving.absent.add(second?.replicaName ?? '');
+      const { context } = fleet.operator;
+      await fleet.until('named', async () => {
+        const said = await explain(context, { kind: 'PersistentVolumeClaim', ...DEMO });
+        assert.equal(said.firstFailing?.kind, 'node');
+        assert.equal(said.firstFailing.name, second?.nodeName);
+        assert.match(said.summary, /EngineSilent: .*; so (volume|member) /);
+      });
+    });
+  });
+
+  test('explain says of a VolumeAttachment why it is not attached', async () => {
+    await new Fleet(26, 3).run(async (fleet) => {
+      const { spec } = await fleet.client.create('VolumeAttachment', {
+        apiVersion: 'storage.k8s.io/v1',
+        kind: 'VolumeAttachment',
+        metadata: { name: 'by-hand' },
+        spec: {
+          attacher: 'other.example.com',
+          nodeName: 'node-1',
+          source: { persistentVolumeName: 'pv-1' },
+        },
+      });
+      assert.equal(spec.nodeName, 'node-1');
+      const asked = { kind: 'VolumeAttachment', name: 'by-hand' } as const;
+      const { context } = fleet.operator;
+      assert.match((await explain(context, asked)).summary, /Attaching: on node-1/);
+      await changeStatus(fleet.client, 'VolumeAttachment', { name: 'by-hand' }, () => ({
+        attached: false,
+        attachError: { time: '2026-01-01T00:00:00.000Z', message: 'It is published to node-2' },
+      }));
+      const said = await explain(context, asked);
+      assert.match(said.summary, /volumeattachment by-hand: Attaching: It is published to node-2/);
+      assert.match(said.remedies.join(), /holdfast umount/);
+    });
+  });
+
   test('explain names the absent member first, since when, what happens next', async () => {
     await new Fleet(24, 3).run(async (fleet) => {
       const volume = await bind(fleet);

@@ -83,6 +83,7 @@ function digestAttachment({ status, frontends }: AttachmentReport): unknown {
     status.reason,
     status.epoch,
     status.sizeBytes,
+    status.damagedBlocks,
     status.error?.code,
     status.record?.voters,
     status.members.map((member) => [member.replica, member.phase, member.errorCode]),

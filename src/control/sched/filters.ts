@@ -52,11 +52,11 @@ export const FREE_BYTES_MIN = 256 * 1024 * 1024;
 
 /** In the order in which a person would want to hear of them. */
 export const FILTERS = {
+  selector: whyNotSelected,
   node: (pool) => (pool.isNodeReady ? '' : 'its node does not answer'),
   error: (pool) => (pool.error === '' ? '' : `the pool has an error: ${pool.error}`),
   nodeCordon: (pool) => (pool.isNodeCordoned ? 'its node is cordoned (unschedulable)' : ''),
   poolCordon: (pool) => (pool.isPoolCordoned ? 'the pool is cordoned (unschedulable)' : ''),
-  selector: whyNotSelected,
   distinct: (pool, { taken }) =>
     taken.some((place) => place.node === pool.node)
       ? 'its node holds a replica of the volume already'

@@ -64,6 +64,14 @@ describe('placeReplicas', () => {
     assert.deepEqual(place(pools), place(pools.toReversed()));
   });
 
+  test('What nearly fitted is told before pools of another kind', () => {
+    const pools = [pool(1), pool(2), pool(3, { tags: ['ssd'], isPoolCordoned: true })];
+    assert.match(
+      refusal(pools, { count: 1, poolSelector: 'ssd' }),
+      /^1 replicas need 1 nodes and 0 can be used: node-3-pool on node-3: the pool is cordoned/,
+    );
+  });
+
   test('More replicas than nodes is refused and every pool says why', () => {
     const pools = [
       pool(1),

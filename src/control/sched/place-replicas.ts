@@ -32,12 +32,12 @@ export function placeReplicas(
   request: PlacementRequest,
   filters: readonly Filter[] = Object.values(FILTERS),
 ): PlacementResult {
-  const refusals: Refusal[] = [];
+  const refusals: (Refusal & { readonly passed: number })[] = [];
   let open: PoolCandidate[] = [];
   for (const pool of pools) {
-    const reason = firstReason(pool, request, filters);
+    const { reason, passed } = firstReason(pool, request, filters);
     if (reason === '') open.push(pool);
-    else refusals.push({ pool: pool.pool, node: pool.node, reason });
+    else refusals.push({ pool: pool.pool, node: pool.node, reason, passed });
   }
   const picks: PoolCandidate[] = [];
   while (picks.length < request.count) {
@@ -47,27 +47,33 @@ export function placeReplicas(
     for (const twin of open) {
       if (twin === pick || twin.node !== pick.node) continue;
       const reason = `another pool of its node is used: ${pick.pool}`;
-      refusals.push({ pool: twin.pool, node: twin.node, reason });
+      refusals.push({ pool: twin.pool, node: twin.node, reason, passed: filters.length });
     }
     open = open.filter((pool) => pool.node !== pick.node);
   }
   if (picks.length >= request.count) {
     return { ok: true, picks, note: describeSpread([...request.taken, ...picks]) };
   }
-  refusals.sort((a, b) => (a.pool < b.pool ? -1 : 1));
-  return { ok: false, found: picks.length, wanted: request.count, refusals };
+  // What nearly fitted is what a person can change: a pool of another kind says nothing.
+  refusals.sort((a, b) => b.passed - a.passed || (a.pool < b.pool ? -1 : 1));
+  return {
+    ok: false,
+    found: picks.length,
+    wanted: request.count,
+    refusals: refusals.map(({ pool, node, reason }) => ({ pool, node, reason })),
+  };
 }
 
 function firstReason(
   pool: PoolCandidate,
   request: PlacementRequest,
   filters: readonly Filter[],
-): string {
-  for (const filter of filters) {
+): { readonly reason: string; readonly passed: number } {
+  for (const [passed, filter] of filters.entries()) {
     const reason = filter(pool, request);
-    if (reason !== '') return reason;
+    if (reason !== '') return { reason, passed };
   }
-  return '';
+  return { reason: '', passed: filters.length };
 }
 
 // --- scores --------------------------------------------------------------------------------------

@@ -259,6 +259,7 @@ export class Attendance {
     log.warn('Member was lost', { replica: slot.replica, phase: slot.phase, code: error.code });
     this.#core.counters.add('membersLost');
     const nowMs = clock.monotonicMs();
+    if (slot.phase === 'in-sync') slot.leftFor = error.message;
     slot.become(counts ? 'leaving' : 'absent', nowMs, error.message, error.code);
     slot.rebuild = null;
     // R10: from here on it is not read; only then is the removal sent.

@@ -17,15 +17,33 @@ import type { WriteOp } from './write-op.ts';
 
 /** Blocks under repair at once, over all members: a rotten disk must not fill memory. */
 const PENDING_MAX = 1024;
+/** Counted no further: so much is damaged that the number says nothing more. */
+const DAMAGED_MAX = 100_000;
 
 export class BlockRepair {
   readonly #core: NexusCore;
   readonly #pending = new Set<string>();
+  /** Of the head: offsets that no member can read. */
+  readonly #damaged = new Set<number>();
+  /** Of frozen layers, as the last scrub found: they cannot be written anew. */
+  #frozenDamage = 0;
   #busy: Promise<unknown> = Promise.resolve();
   #comparisons = 0;
 
   constructor(core: NexusCore) {
     this.#core = core;
+  }
+
+  /** Blocks without a good copy. One that was written anew counts until it is read or scrubbed. */
+  get damaged(): number {
+    return this.#damaged.size + this.#frozenDamage;
+  }
+
+  /** What a scrub of everything found is all there is. */
+  scrubbed(headOffsets: readonly number[], frozenBlocks: number): void {
+    this.#damaged.clear();
+    for (const offsetBytes of headOffsets) this.#damaged.add(offsetBytes);
+    this.#frozenDamage = frozenBlocks;
   }
 
   /** Resolves when what was found so far has been dealt with. */
@@ -70,7 +88,10 @@ export class BlockRepair {
     try {
       const { session } = slot;
       if (session === null || (this.#core.roster.readable & slot.bit) === 0) return false;
-      if ((await this.#tryRead(slot, session, offsetBytes)) !== null) return true;
+      if ((await this.#tryRead(slot, session, offsetBytes)) !== null) {
+        this.#damaged.delete(offsetBytes);
+        return true;
+      }
       for (const other of this.#core.roster.slots) {
         if (other === slot || other.session === null) continue;
         if ((this.#core.roster.readable & other.bit) === 0) continue;
@@ -78,6 +99,7 @@ export class BlockRepair {
         if (data !== null) return await this.#rewrite(slot, session, offsetBytes, data);
       }
       this.#core.counters.add('unrepairableBlocks');
+      if (this.#damaged.size < DAMAGED_MAX) this.#damaged.add(offsetBytes);
       return false;
     } finally {
       release();
@@ -100,6 +122,7 @@ export class BlockRepair {
     }
     slot.repairedBlocks++;
     counters.add('repairedBlocks');
+    this.#damaged.delete(offsetBytes);
     log.warn('Block was repaired from another member', { replica: slot.replica, offsetBytes });
     return true;
   }

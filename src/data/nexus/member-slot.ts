@@ -33,6 +33,8 @@ export class MemberSlot {
   session: MemberSession | null = null;
   reason = 'not connected yet';
   errorCode = '';
+  /** Why it was in sync for the last time; empty while it is, and before it was. */
+  leftFor = '';
   /** Wall clock: shown only. */
   sinceMs: number;
   /**
@@ -82,8 +84,15 @@ export class MemberSlot {
     this.phase = phase;
     this.reason = reason;
     this.errorCode = errorCode;
+    if (phase === 'in-sync') this.leftFor = '';
     if (phase === 'in-sync' || phase === 'joining') this.absentSinceMs = null;
     else this.absentSinceMs ??= nowMs;
+  }
+
+  /** What it waits for now, and what began it. */
+  #why(): string {
+    const { reason, leftFor } = this;
+    return leftFor === '' || reason.includes(leftFor) ? reason : `${reason}, left: ${leftFor}`;
   }
 
   explain(reason: string, error: HoldfastError): void {
@@ -96,7 +105,7 @@ export class MemberSlot {
       replica: this.replica,
       phase: this.phase,
       sinceMs: this.sinceMs,
-      reason: this.phase === 'in-sync' ? '' : this.reason,
+      reason: this.phase === 'in-sync' ? '' : this.#why(),
       errorCode: this.phase === 'in-sync' ? '' : this.errorCode,
       rebuild: this.rebuild === null ? null : this.rebuild.status(),
       latencyMs: { p50: this.latency.quantileMs(0.5), p99: this.latency.quantileMs(0.99) },

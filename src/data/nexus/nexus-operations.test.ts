@@ -432,6 +432,28 @@ describe('Scrub', () => {
   });
 });
 
+describe('Damage', () => {
+  test('A block that no member has a good copy of is counted until it is good again', async () => {
+    const rig = new Rig({ policy: QUICK });
+    await rig.run(async () => {
+      const nexus = rig.nexus();
+      await nexus.start();
+      await writeDevice(nexus, 0, filled(5, 256 * KIB));
+      await flushDevice(nexus);
+      assert.equal(nexus.status().damagedBlocks, 0);
+      for (const name of rig.names) rig.cluster.disk(name).corrupt(40 * KIB);
+      await nexus.scrub({});
+      assert.equal(nexus.status().damagedBlocks, 1);
+      await failsWith('checksum-mismatch', readDevice(nexus, 40 * KIB, 4 * KIB));
+      await writeDevice(nexus, 40 * KIB, filled(6, 4 * KIB));
+      await flushDevice(nexus);
+      await nexus.scrub({});
+      assert.equal(nexus.status().damagedBlocks, 0);
+      await nexus.close();
+    });
+  });
+});
+
 describe('Small things', () => {
   test('A write tells its life', async () => {
     const rig = new Rig({ policy: QUICK });

@@ -429,6 +429,7 @@ export class Nexus implements BlockDevice {
       members: core.roster.slots.map((slot) => slot.status()),
       sizeBytes: core.sizeBytes,
       snapshots: this.#snapshots.list.map((snapshot) => snapshot.id),
+      damagedBlocks: core.parts.repair.damaged,
       longestStallMs: this.#watchdog.longestStallMs,
       counters: core.counters.all(),
       error: error === null ? null : { code: error.code, message: error.message },

@@ -75,7 +75,16 @@ export class ScrubRepair {
     }
     const differingSegments = options.compare === true ? await this.#compareAll(options) : [];
     this.#core.counters.add('scrubs');
+    this.#rememberDamage(unrepaired);
     return { checkedBlocks, repairedBlocks, unrepaired, differingSegments };
+  }
+
+  /** A block of the head that no member could give; of a frozen layer, one that one has not. */
+  #rememberDamage(unrepaired: ScrubOutcome['unrepaired']): void {
+    const isHead = ({ layer }: { layer: LayerRef }): boolean => layer === null;
+    const head = unrepaired.filter(isHead).map(({ block }) => block * BLOCK_BYTES);
+    const frozen = unrepaired.filter((entry) => !isHead(entry));
+    this.#core.parts.repair.scrubbed([...new Set(head)], frozen.length);
   }
 
   #checkpoint(options: ScrubOptions): void {

@@ -6,7 +6,7 @@
 import { spawn, type StdioOptions } from 'node:child_process';
 import { closeSync, constants, openSync } from 'node:fs';
 import { access, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import koffi from 'koffi';
 import { HoldfastError } from '#api/mod.ts';
 import type { Exec, ExecResult } from '../mod.ts';
@@ -92,7 +92,10 @@ export class NodeFuseMounts implements FuseMounts {
 
   async attachLoop(imageFile: string): Promise<string> {
     const argv = ['losetup', '--direct-io=on', '-f', '--show', imageFile];
-    return (await this.#demand(argv)).stdout.trim();
+    const device = (await this.#demand(argv)).stdout.trim();
+    // A number keeps what somebody who had it before told it (BLKROSET).
+    if (await isReadOnly(device)) await this.#demand(['blockdev', '--setrw', device]);
+    return device;
   }
 
   /** From sysfs: no program is run, and no file is asked that a session may not serve. */
@@ -264,6 +267,11 @@ async function mountOn(imageFile: string): Promise<Mount | undefined> {
 async function connectionOf(imageFile: string): Promise<number> {
   const device = (await mountOn(imageFile))?.device ?? '';
   return Number(device.split(':')[1] ?? -1);
+}
+
+async function isReadOnly(device: string): Promise<boolean> {
+  const file = `/sys/block/${basename(device)}/ro`;
+  return (await readFile(file, 'utf8').catch(() => '')).trim() === '1';
 }
 
 async function exists(path: string): Promise<boolean> {

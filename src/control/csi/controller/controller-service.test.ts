@@ -122,7 +122,10 @@ describe('Volumes', () => {
       }
       await refuses(calls.CreateVolume(creation('one')), 'timed-out', /Waiting for replicas/);
       for (const node of fleet.nodes.values()) node.faults.length = 0;
-      await calls.CreateVolume(creation('one'));
+      // What failed is tried again with back-off: that may be longer than a call.
+      await fleet.until('made', async () => {
+        await calls.CreateVolume(creation('one'));
+      });
     });
   });
 

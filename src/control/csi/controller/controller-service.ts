@@ -19,8 +19,11 @@ export interface ControllerServiceOptions {
   readonly waitMs?: number;
 }
 
-/** Sidecars give up after 10 s by default; what is not done then is found by the next call. */
-const WAIT_MS = 9_000;
+/**
+ * Sidecars give up after 10 s by default, and nobody who waits is told why before: what is not done
+ * then is found by the next call.
+ */
+const WAIT_MS = 5_000;
 
 /**
  * The CSI controller service: it writes Volumes and Snapshots, and waits for what the reconcilers

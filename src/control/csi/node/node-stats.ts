@@ -34,6 +34,10 @@ export function viewHealth(status: NexusStatus): VolumeCondition {
     const why = status.reason === '' ? '' : `: ${status.reason}`;
     return { abnormal: true, message: `The volume is ${status.phase}${why}` };
   }
+  if (status.damagedBlocks > 0) {
+    const message = `${status.damagedBlocks} blocks have no good copy left: reading there fails`;
+    return { abnormal: true, message };
+  }
   const others = status.members.filter((member) => member.phase !== 'in-sync');
   const count = `${status.members.length - others.length} of ${status.members.length}`;
   if (others.length === 0) return { abnormal: false, message: 'All replicas are in sync' };

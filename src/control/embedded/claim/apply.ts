@@ -1,6 +1,12 @@
 /** The binder, the provisioner's first half, and the resizer, for one claim. */
-import type { PersistentVolume, PersistentVolumeClaim } from '#api/kinds/mod.ts';
+import type {
+  CommonStatus,
+  Condition,
+  PersistentVolume,
+  PersistentVolumeClaim,
+} from '#api/kinds/mod.ts';
 import {
+  findCondition,
   formatQuantity,
   parseClassParameters,
   parseQuantity,
@@ -35,22 +41,29 @@ export async function reconcileClaim(
     hasExternalActions: false,
     label: () => null,
     failureCondition: (action) => (action.type === 'expand' ? 'Resizing' : 'Ready'),
-    describeFailure,
+    describeFailure: (action, error) => describeFailure(action, error, saidOf(seen)),
     perform: (action) => perform(context, seen, action),
   });
+}
+
+function saidOf({ claim }: ClaimObservation): Condition | undefined {
+  return findCondition((claim.status as CommonStatus | undefined)?.conditions, 'Ready');
 }
 
 /** The words of what is waited for, not of the call that waits. */
 function describeFailure(
   action: ClaimAction,
   { code, details }: HoldfastError,
+  said: Condition | undefined,
 ): { readonly reason: string; readonly message: string } | undefined {
   if (action.type !== 'provision' && action.type !== 'expand') return undefined;
   const moving = action.type === 'provision' ? 'Provisioning' : 'Growing';
   if (code === 'no-placement') return { reason: 'NoPlacement', message: String(details['why']) };
   if (code === 'timed-out') return { reason: moving, message: String(details['waitsFor']) };
-  if (code === 'operation-pending') return { reason: moving, message: 'An operation is under way' };
-  return undefined;
+  if (code !== 'operation-pending') return undefined;
+  // As when what had no place is taken back before the next try: that is why it is so still.
+  if (said?.status === 'False') return { reason: said.reason, message: said.message };
+  return { reason: moving, message: 'An operation is under way' };
 }
 
 async function perform(

@@ -1,6 +1,6 @@
 /** What a claim is to be made from: another claim, a VolumeSnapshot, or a Snapshot of ours. */
 import type { PersistentVolumeClaim, Snapshot, VolumeSnapshot } from '#api/kinds/mod.ts';
-import { API_VERSION, parseQuantity } from '#api/kinds/mod.ts';
+import { API_VERSION, findCondition, parseQuantity } from '#api/kinds/mod.ts';
 import { PROVISIONER } from '#api/mod.ts';
 import { findObject } from '#control/kube/mod.ts';
 import { findBound } from '../claim-volume.ts';
@@ -78,7 +78,9 @@ async function findClaimSource(
     volumeMode = 'Filesystem',
   } = (await findBound(context, claim))?.spec ?? {};
   if (csi === undefined || capacity === undefined) {
-    return refused('SourceNotReady', `${name} has no volume yet`);
+    const why = findCondition((claim.status ?? {}).conditions, 'Ready')?.message ?? '';
+    const message = `Claim ${name} has no volume yet${why === '' ? '' : `: ${why}`}`;
+    return refused('SourceNotReady', message);
   }
   if (csi.driver !== PROVISIONER) return served(name, csi.driver);
   return {

@@ -1,5 +1,5 @@
 import type { CommonStatus, PersistentVolume } from '#api/kinds/mod.ts';
-import { findCondition, parseTime } from '#api/kinds/mod.ts';
+import { findCondition, isConditionTrue, parseTime } from '#api/kinds/mod.ts';
 import type { Plan } from '#control/kube/mod.ts';
 import { hasFinalizer, isDeleting } from '#control/kube/mod.ts';
 import { findRival } from '../claim-volume.ts';
@@ -30,7 +30,7 @@ export function planMount(seen: MountObservation): MountPlan {
     return waits('ClaimMissing', `There is no claim ${claimName} in this namespace`);
   }
   if (isDeleting(claim)) return waits('ClaimTerminating', `Claim ${claimName} is being deleted`);
-  const rival = findRival(seen);
+  const rival = findRival(mount, seen);
   if (rival !== undefined) {
     const { name } = rival.metadata;
     const where = `${rival.spec.nodeName} at ${rival.spec.path}`;
@@ -46,11 +46,18 @@ export function planMount(seen: MountObservation): MountPlan {
     const wait = waits('Attaching', `Opening the volume on ${nodeName}`, SOON_MS);
     return { ...wait, actions: [{ type: 'attach', persistentVolume }] };
   }
-  if (attachment.status?.attached === true && !isDeleting(attachment)) {
-    return { actions: [], conditions: [] };
-  }
+  if (attachment.status?.attached === true && !isDeleting(attachment)) return planAttached(seen);
   const why = attachment.status?.attachError?.message ?? `Opening the volume on ${nodeName}`;
   return waits('Attaching', why, SOON_MS);
+}
+
+/** The node speaks from here on, if it can. */
+function planAttached({ mount, node }: MountObservation): MountPlan {
+  const agent = findCondition(node?.status?.conditions, 'MountCapable');
+  const isMounted = isConditionTrue(mount.status?.conditions, 'Ready');
+  if (agent?.reason !== 'NodeSilent' || isMounted) return { actions: [], conditions: [] };
+  const { nodeName } = mount.spec;
+  return waits('NodeSilent', `The process of ${nodeName} does not answer: it mounts when it does`);
 }
 
 function waits(reason: string, message: string, requeueAfterMs = LATER_MS): MountPlan {

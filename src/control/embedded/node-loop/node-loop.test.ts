@@ -297,6 +297,41 @@ describe('NodeLoop', () => {
     });
   });
 
+  test('What cannot be taken down at first is taken down later', async () => {
+    await withNode(async ({ machine, createLoop, host }) => {
+      machine.staged.add(STAGING);
+      machine.targets.add('/m');
+      machine.failures.push({ call: 'unpublish', code: 'in-use', isApplied: false });
+      machine.failures.push({ call: 'unstage', code: 'io-error', isApplied: false });
+      const loop = createLoop();
+      await loop.start();
+      assert.equal(machine.staged.size, 1);
+      await host.clock.sleep(15_000);
+      assert.deepEqual([machine.staged.size, machine.targets.size], [0, 0]);
+      await loop.stop();
+    });
+  });
+
+  test('A second mount of a claim for one waits, says nothing itself, and follows', async () => {
+    await withNode(async (scene) => {
+      const { client, machine, createLoop, host } = scene;
+      await attachVolume(scene);
+      const loop = createLoop();
+      await loop.start();
+      await client.create('Mount', mountOf('a', '/a'));
+      await untilReady(scene, 'a');
+      await client.create('Mount', mountOf('b', '/b'));
+      await host.clock.sleep(5_000);
+      assert.deepEqual([...machine.targets], ['/a']);
+      const { status } = await client.get('Mount', { namespace: 'default', name: 'b' });
+      assert.equal(findCondition(status?.conditions, 'Ready'), undefined);
+      await client.delete('Mount', { namespace: 'default', name: 'a' });
+      await untilReady(scene, 'b');
+      assert.deepEqual([...machine.targets], ['/b']);
+      await loop.stop();
+    }, 'ReadWriteOncePod');
+  });
+
   test('A filesystem that cannot grow stays mounted and says so', async () => {
     await withNode(async (scene) => {
       const { client, machine, createLoop, until } = scene;

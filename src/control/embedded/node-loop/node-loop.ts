@@ -4,8 +4,8 @@
  *
  * Invariants
  * - A Mount carries our finalizer before anything of it is mounted, and until nothing is.
- * - What is mounted here and wanted by no Mount is taken down: it was left by an earlier life of
- *   this node.
+ * - What is mounted here and wanted by no Mount is taken down, however often that is tried: it was
+ *   left by an earlier life of this node, or given up while the node was silent.
  */
 import type {
   CommonStatus,
@@ -34,7 +34,7 @@ import {
   WorkQueue,
   writeStatus,
 } from '#control/kube/mod.ts';
-import type { Clock, Log, Rng } from '#host/mod.ts';
+import type { Clock, Log, Rng, Timer } from '#host/mod.ts';
 import { KeyedMutex } from '#lib/mod.ts';
 import type { MountedClaim } from '../claim-volume.ts';
 import { findRival, observeMountedClaim } from '../claim-volume.ts';
@@ -66,6 +66,8 @@ export interface NodeLoopOptions {
 }
 
 const BACK_OFF_MAX_MS = 5_000;
+/** Programs that use what nobody wants may end, and an engine that is away comes back. */
+const SWEEP_MS = 5_000;
 const MOVING: ReadonlySet<string> = new Set(['Mounting', 'NotCurrent', 'NotFound']);
 
 export class NodeLoop {
@@ -79,6 +81,7 @@ export class NodeLoop {
   readonly #grownTo = new Map<string, string>();
   readonly #volumes = new KeyedMutex();
   #isQuiesced = false;
+  #nextSweep: Timer | null = null;
 
   constructor(options: NodeLoopOptions) {
     this.#options = options;
@@ -129,6 +132,7 @@ export class NodeLoop {
 
   async stop(): Promise<void> {
     for (const informer of this.#informers) informer.stop();
+    this.#nextSweep?.cancel();
     await this.#queue.stop();
   }
 
@@ -185,7 +189,9 @@ export class NodeLoop {
 
   /** All of this node when nobody knows what the volume is bound to. */
   #addMountsOf(persistentVolume: PersistentVolume | undefined): void {
-    this.#addMounts((mount) => persistentVolume === undefined || isMountOf(mount, persistentVolume));
+    this.#addMounts(
+      (mount) => persistentVolume === undefined || isMountOf(mount, persistentVolume),
+    );
   }
 
   #addMounts(isMeant: (mount: Mount) => boolean): void {
@@ -223,7 +229,7 @@ export class NodeLoop {
     const isAttached = attachment?.status?.attached === true && !isDeleting(attachment);
     if (claim === undefined || csi === undefined || !isAttached) return;
     // The controller says for whom it waits.
-    if (findRival(seen) !== undefined) return;
+    if (findRival(mount, seen) !== undefined) return;
     const { client, node } = this.#options;
     await setFinalizer(client, 'Mount', keyOf(mount), MOUNT_FINALIZER, true);
     const volumeId = csi.volumeHandle;
@@ -357,16 +363,24 @@ export class NodeLoop {
           volume: staged.volume,
           code: error.code,
         });
+        this.#sweepLater();
       }
     }
   }
 
+  #sweepLater(): void {
+    this.#nextSweep?.cancel();
+    this.#nextSweep = this.#options.clock.after(SWEEP_MS, () => void this.#trySweep());
+  }
+
   async #trySweep(): Promise<void> {
+    if (this.#isQuiesced) return;
     try {
       await this.#sweep();
     } catch (error) {
       if (!HoldfastError.is(error)) throw error;
       this.#options.log.warn('sweeping failed', { code: error.code });
+      this.#sweepLater();
     }
   }
 

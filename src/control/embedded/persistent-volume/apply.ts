@@ -20,6 +20,8 @@ export async function reconcilePersistentVolume(
   if (seen === undefined) return {};
   const plan = planPersistentVolume(seen);
   await writePhase(context, name, plan);
+  const isNews = plan.message !== '' && plan.message !== seen.persistentVolume.status?.message;
+  if (isNews) context.events.normal(seen.persistentVolume, plan.phase, plan.message);
   for (const action of plan.actions) {
     try {
       await ignoreAbsent(perform(context, name, action));

@@ -53,6 +53,7 @@ function report(change: Partial<NexusStatus> = {}, frontends = ['nbd', 'fuse']):
       members: [{ replica: 'v-1', phase: 'in-sync', reason: '', errorCode: '', rebuild: null }],
       sizeBytes: 2 ** 30,
       snapshots: [],
+      damagedBlocks: 0,
       longestStallMs: 0,
       counters: {},
       error: null,
@@ -321,5 +322,22 @@ describe('planAttachment', () => {
     assert.equal(look(['v-1', 'v-2', 'control-plane'], null)?.reason, 'AllInSync');
     // On its way: the record still carries both sets.
     assert.equal(look(['v-1'], ['v-1', 'v-2'])?.reason, 'AllInSync');
+  });
+
+  test('Damaged blocks and absent members are said with their number and their place', () => {
+    const saidOf = (change: Partial<NexusStatus>): string => {
+      const attachments = [{ node: 'n1', report: report(change) }];
+      const plan = planAttachment(seen({ volume: volume(BOTH), attachments }), CLUSTER);
+      const found = plan.conditions.find(({ type }) => type === 'Healthy');
+      return `${found?.status} ${found?.reason}: ${found?.message}`;
+    };
+    assert.match(saidOf({ damagedBlocks: 2 }), /^False BlocksDamaged: 2 blocks have no good copy/);
+    const reason = 'Member did not answer in time';
+    const absent = { replica: 'v-1', phase: 'absent', reason, rebuild: null, sinceMs: 0 };
+    const members = [absent] as unknown as NexusStatus['members'];
+    assert.match(
+      saidOf({ members }),
+      /v-1 is absent from pool p1 on n1 \(Member did not answer in time\)/,
+    );
   });
 });

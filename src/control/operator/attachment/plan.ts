@@ -10,6 +10,7 @@ import type {
   AttachSpec,
   AttachmentReport,
   ClusterId,
+  MemberStatus,
   NodeId,
   PoolId,
   ReplicaId,
@@ -167,7 +168,7 @@ function planAttached(
   const isLevelling = status.members.some((member) => member.phase !== 'in-sync');
   return {
     actions,
-    conditions: [attached(node, report), healthy(report, seen.now)],
+    conditions: [attached(node, report), healthy(seen, report)],
     status: {
       ...(isServing ? { sizeBytes: status.sizeBytes } : {}),
       members: status.members.map((member) => memberStatus(seen, member)),
@@ -201,7 +202,7 @@ function planFailed(
       : `it is opened again once it is unmounted from ${mounted.mount.path}`;
   return {
     actions: mounted === undefined ? [{ type: 'detach', node }] : [],
-    conditions: [{ ...failed, message: `${message}; ${then}` }, healthy(report, seen.now)],
+    conditions: [{ ...failed, message: `${message}; ${then}` }, healthy(seen, report)],
     requeueAfterMs: mounted === undefined ? POLL_MOVING_MS : POLL_WAITING_MS,
   };
 }
@@ -240,7 +241,10 @@ function attached(node: string, report: AttachmentReport): ConditionDraft {
   };
 }
 
-function healthy(report: AttachmentReport, now: string): ConditionDraft {
+function healthy(
+  { volume, now }: Pick<AttachmentObservation, 'volume' | 'now'>,
+  report: AttachmentReport,
+): ConditionDraft {
   const { members, phase } = report.status;
   const inSync = members.filter((member) => member.phase === 'in-sync').length;
   const type = 'Healthy';
@@ -248,6 +252,15 @@ function healthy(report: AttachmentReport, now: string): ConditionDraft {
     return { type, status: 'Unknown', reason: 'NotServing', message: `The volume is ${phase}` };
   }
   const message = `${inSync} of ${members.length} replicas are in sync`;
+  const { damagedBlocks } = report.status;
+  if (damagedBlocks > 0) {
+    return {
+      type,
+      status: 'False',
+      reason: 'BlocksDamaged',
+      message: describeDamage(damagedBlocks),
+    };
+  }
   if (inSync === members.length) {
     const voteless = votelessReplicas(report.status, parseTime(now));
     if (voteless.length === 0) return { type, status: 'True', reason: 'AllInSync', message };
@@ -256,11 +269,27 @@ function healthy(report: AttachmentReport, now: string): ConditionDraft {
   }
   const others = members
     .filter((member) => member.phase !== 'in-sync')
-    .map(
-      (member) =>
-        `${member.replica} is ${member.phase}${member.reason === '' ? '' : ` (${member.reason})`}`,
-    );
+    .map((member) => {
+      const why = member.reason === '' ? '' : ` (${member.reason})`;
+      return `${member.replica} is ${member.phase}${placeOf(volume, member)}${why}`;
+    });
   return { type, status: 'False', reason: 'Degraded', message: `${message}: ${others.join('; ')}` };
+}
+
+/** Of one that is away: ` from pool P on N`. */
+export function placeOf(
+  volume: Volume | undefined,
+  { replica, phase }: Pick<MemberStatus, 'replica' | 'phase'>,
+): string {
+  if (phase === 'in-sync' || phase === 'joining') return '';
+  const place = volume?.spec.placement?.find((entry) => entry.replicaName === replica);
+  return place === undefined ? '' : ` from pool ${place.poolName} on ${place.nodeName}`;
+}
+
+/** *Right bytes or an error*: what is left of it is good. */
+export function describeDamage(blocks: number): string {
+  const what = blocks === 1 ? '1 block has' : `${blocks} blocks have`;
+  return `${what} no good copy left: reading there fails, everything else is good`;
 }
 
 function memberStatus(

@@ -22,15 +22,18 @@ import {
   type Volume,
   type VolumeSnapshot,
   type VolumeSnapshotContent,
+  type VolumeAttachment,
 } from '#api/kinds/mod.ts';
 import {
   HoldfastError,
   type ExplainLink,
   type Explanation,
   type MemberStatus,
+  type NexusStatus,
   type ObjectName,
 } from '#api/mod.ts';
 import type { FoundAttachment } from '../cluster-observer.ts';
+import { describeDamage, placeOf } from '../attachment/plan.ts';
 import { votelessReplicas } from '../voteless.ts';
 import { findAttachments } from '../cluster-observer.ts';
 import type { OperatorContext } from '../reconcile.ts';
@@ -41,16 +44,17 @@ import { nextFor, remediesFor } from './remedies.ts';
 export async function explain(context: OperatorContext, subject: ObjectName): Promise<Explanation> {
   const object = await context.client.get(subject.kind, subject);
   const chain = await chainOf(context, object);
-  const firstFailing =
+  const symptom =
     chain.find((link) => link.state === 'failed') ??
     chain.find((link) => link.state === 'moving' || link.state === 'unknown') ??
     null;
+  const firstFailing = symptom === null ? null : causeOf(chain, symptom);
   const name = `${nounOf(subject.kind)} ${
     subject.namespace === undefined ? subject.name : `${subject.namespace}/${subject.name}`
   }`;
   return {
     subject: name,
-    summary: summarise(context, name, firstFailing),
+    summary: summarise(context, name, firstFailing, symptom),
     chain,
     firstFailing,
     next: nextFor(firstFailing),
@@ -62,14 +66,42 @@ function nounOf(kind: KindName): string {
   return kind === 'PersistentVolumeClaim' ? 'claim' : kind.toLowerCase();
 }
 
-function summarise(context: OperatorContext, name: string, failing: ExplainLink | null): string {
+/** What a volume says of itself may only be what a node, a disk or a copy does to it. */
+const EFFECTS: ReadonlySet<string> = new Set([
+  'volume',
+  'attachment',
+  'nexus',
+  'member',
+  'replica',
+]);
+
+/** The deepest link that is at fault: a silent node before its pools, these before their copies. */
+function causeOf(chain: readonly ExplainLink[], symptom: ExplainLink): ExplainLink {
+  if (symptom.state === 'failed' && !EFFECTS.has(symptom.kind)) return symptom;
+  for (const kind of ['node', 'pool', 'replica']) {
+    const found = chain.find((link) => link.kind === kind && link.state === 'failed');
+    if (found !== undefined) return found;
+  }
+  return symptom;
+}
+
+function summarise(
+  context: OperatorContext,
+  name: string,
+  failing: ExplainLink | null,
+  symptom: ExplainLink | null,
+): string {
   if (failing === null) return `${name} is well`;
   const sinceMs = failing.since === '' ? Number.NaN : parseTime(failing.since);
   const age = Number.isNaN(sinceMs)
     ? ''
     : `, since ${failing.since} (${formatDuration(context.clock.wallMs() - sinceMs)})`;
+  const effect =
+    symptom === null || symptom === failing
+      ? ''
+      : `; so ${symptom.kind} ${symptom.name}: ${symptom.message}`;
   const link = `${failing.kind} ${failing.name}`;
-  return `${name}: ${link === name ? '' : `${link}: `}${failing.message}${age}`;
+  return `${name}: ${link === name ? '' : `${link}: `}${failing.message}${age}${effect}`;
 }
 
 async function chainOf(context: OperatorContext, object: AnyObject): Promise<ExplainLink[]> {
@@ -129,10 +161,11 @@ async function chainOf(context: OperatorContext, object: AnyObject): Promise<Exp
           since: '',
         },
       ];
+    case 'VolumeAttachment':
+      return attachmentChain(context, object);
     case 'VolumeSnapshot':
     case 'VolumeSnapshotContent':
       return [snapshotLink(object)];
-    case 'VolumeAttachment':
     case 'VolumeSnapshotClass':
     case 'Namespace':
       return [plainLink(object)];
@@ -168,6 +201,29 @@ function persistentVolumeLink(object: PersistentVolume): ExplainLink {
     message: message === '' ? phase : `${phase}: ${message}`,
     since: object.metadata.deletionTimestamp ?? '',
   };
+}
+
+async function attachmentChain(
+  context: OperatorContext,
+  object: VolumeAttachment,
+): Promise<ExplainLink[]> {
+  const { name, deletionTimestamp, creationTimestamp = '' } = object.metadata;
+  const { attached = false, attachError, detachError } = object.status ?? {};
+  const problem = deletionTimestamp === undefined ? attachError : detachError;
+  const isWell = deletionTimestamp === undefined && attached;
+  const doing = deletionTimestamp === undefined ? 'Attaching' : 'Detaching';
+  const own: ExplainLink = {
+    kind: 'volumeattachment',
+    name,
+    state: isWell ? 'ok' : problem === undefined ? 'moving' : 'failed',
+    message: isWell
+      ? `Attached to ${object.spec.nodeName}`
+      : `${doing}: ${problem?.message ?? `on ${object.spec.nodeName}`}`,
+    since: isWell ? '' : (deletionTimestamp ?? creationTimestamp),
+  };
+  const { persistentVolumeName } = object.spec.source;
+  const bound = await findObject(context, 'PersistentVolume', { name: persistentVolumeName });
+  return bound === undefined ? [own] : [own, ...(await chainOf(context, bound))];
 }
 
 /** What has no conditions: it is there, or it is going. */
@@ -207,6 +263,12 @@ async function volumeChain(context: OperatorContext, volume: Volume): Promise<Ex
   const attachment = volume.spec.attachment ?? null;
   if (attachment !== null) {
     links.push(objectLink('attachment', volume, volume.status, ['Attached']));
+    const attached = findCondition(volume.status?.conditions, 'Attached');
+    const node =
+      attached?.reason === 'EngineSilent'
+        ? await findObject(context, 'StorageNode', { name: attachment.nodeName })
+        : undefined;
+    if (node !== undefined) links.push(...nodeChain(node));
   }
   links.push(...(await mountLinks(context, volume)), ...(await fullPools(context, volume)));
   const found = await findServing(context, volume);
@@ -244,20 +306,34 @@ function mountLink(mount: Mount): ExplainLink {
 }
 
 function nexusLink({ node, report }: FoundAttachment): ExplainLink {
-  const { phase, reason, waitingFor, error } = report.status;
-  const isWell = phase === 'serving';
+  const { phase, reason, waitingFor, error, damagedBlocks } = report.status;
+  const isServing = phase === 'serving';
+  const isWell = isServing && damagedBlocks === 0;
   const waits = waitingFor.length === 0 ? '' : `, waiting for ${waitingFor.join(', ')}`;
   const why = error === null ? reason : `${error.code}: ${error.message}`;
   return {
     kind: 'nexus',
     name: `${report.volume} on ${node}`,
-    state: isWell ? 'ok' : phase === 'failed' || phase === 'suspended' ? 'failed' : 'moving',
+    state: isWell ? 'ok' : NEXUS_STATES[phase],
     message: isWell
       ? `serving, epoch ${report.status.epoch}`
-      : `${phase}${waits}${why === '' ? '' : `: ${why}`}`,
+      : isServing
+        ? `BlocksDamaged: ${describeDamage(damagedBlocks)}`
+        : `${phase}${waits}${why === '' ? '' : `: ${why}`}`,
     since: '',
   };
 }
+
+/** One that serves and is not well has damaged blocks. */
+const NEXUS_STATES: Readonly<Record<NexusStatus['phase'], ExplainLink['state']>> = {
+  opening: 'moving',
+  reconciling: 'moving',
+  serving: 'failed',
+  suspended: 'failed',
+  closing: 'moving',
+  closed: 'moving',
+  failed: 'failed',
+};
 
 function memberLink(
   context: OperatorContext,
@@ -268,7 +344,7 @@ function memberLink(
   const { rebuild } = member;
   const voteless = votelessReplicas(report.status, context.clock.wallMs());
   const isVoteless = voteless.includes(member.replica);
-  const parts: string[] = [member.phase];
+  const parts: string[] = [`${member.phase}${placeOf(volume, member)}`];
   if (rebuild !== null) {
     const percent =
       rebuild.segmentsTotal === 0

@@ -10,8 +10,39 @@ interface Advice {
   readonly remedies: readonly string[];
 }
 
-/** The first that fits is given. */
+/** Most of what a volume waits for are pools of the right kind. */
+const MORE_POOLS = [
+  'Add a node or a pool, or free space in one: holdfast get pools shows tags and what is free',
+  'Use a cordoned one again: holdfast uncordon node NODE, holdfast uncordon pool POOL',
+  'Ask for fewer replicas, or other pools, with another StorageClass',
+];
+
+/** The first that fits is given. CLAIM and NAME are filled in where they are known. */
 const ADVICE: readonly Advice[] = [
+  {
+    kinds: ['claim', 'mount'],
+    sign: /There is no StorageClass|names no storage class|OtherProvisioner/,
+    next: 'It is tried again when a StorageClass changes',
+    remedies: [
+      'Apply the class: holdfast apply -f class.yaml',
+      'See what exists: holdfast get classes',
+    ],
+  },
+  {
+    kinds: ['claim'],
+    sign: /WaitForFirstConsumer/,
+    next: 'It is made as soon as a Mount, or a pod, says on which node it is used',
+    remedies: ['Use it: holdfast mount CLAIM'],
+  },
+  {
+    kinds: ['claim'],
+    sign: /VolumeLost/,
+    next: 'It is bound again when that object is back; an empty volume is never made in its place',
+    remedies: [
+      'Bring the object back from a backup of the objects: kubectl apply -f FILE',
+      'If the data is given up: holdfast delete claim CLAIM',
+    ],
+  },
   {
     kinds: ['claim', 'volume', 'replica', 'snapshot', 'attachment'],
     sign: /InUse|Mounted at/,
@@ -25,11 +56,7 @@ const ADVICE: readonly Advice[] = [
     kinds: ['volume', 'claim'],
     sign: /NoPlacement/,
     next: 'It is tried again whenever a pool or node changes, and every 2 s',
-    remedies: [
-      'Add a node or a pool, or free space in one',
-      'Use a cordoned one again: holdfast uncordon node NODE, holdfast uncordon pool POOL',
-      'Ask for fewer replicas with another StorageClass',
-    ],
+    remedies: MORE_POOLS,
   },
   {
     kinds: ['volume'],
@@ -50,17 +77,8 @@ const ADVICE: readonly Advice[] = [
     remedies: ['See what lies there: holdfast get replicas, holdfast store check DIRECTORY'],
   },
   {
-    kinds: ['claim'],
-    sign: /ClassMissing|ClassInvalid|OtherProvisioner/,
-    next: 'It is tried again when a StorageClass changes',
-    remedies: [
-      'Apply the class: holdfast apply -f class.yaml',
-      'See what exists: holdfast get classes',
-    ],
-  },
-  {
     kinds: ['claim', 'volume'],
-    sign: /SourceMissing|SourceNotReady|TooSmall/,
+    sign: /SourceMissing|SourceNotReady|TooSmall|OutOfRange/,
     next: 'It is tried again until the source is there',
     remedies: [
       'See what exists: holdfast get snapshots',
@@ -75,6 +93,74 @@ const ADVICE: readonly Advice[] = [
   },
   {
     kinds: ['mount'],
+    sign: /NodeUnknown/,
+    next: 'It is mounted when there is such a node',
+    remedies: ['See what exists: holdfast get nodes', 'Delete it: holdfast delete mount NAME'],
+  },
+  {
+    kinds: ['mount'],
+    sign: /ClaimMissing|ClaimTerminating/,
+    next: 'It is mounted when there is such a claim that stays',
+    remedies: ['See what exists: holdfast get claims', 'Delete it: holdfast delete mount NAME'],
+  },
+  {
+    kinds: ['mount'],
+    sign: /NodeSilent/,
+    next: 'It goes on by itself when the process of the node answers',
+    remedies: [
+      'See which are silent: holdfast get nodes',
+      'Start the process, or the machine, again',
+    ],
+  },
+  {
+    kinds: ['mount'],
+    sign: /program mkfs\./,
+    next: 'It is tried again with back-off; nothing was written yet',
+    remedies: ['Correct the mkfsOptions of its StorageClass, and make the claim again'],
+  },
+  {
+    kinds: ['mount'],
+    sign: /program mount /,
+    next: 'It is tried again with back-off',
+    remedies: [
+      'Correct the mountOptions of its StorageClass, and spec.mountOptions of its PersistentVolume',
+    ],
+  },
+  {
+    kinds: ['volumeattachment'],
+    sign: /published to/,
+    next: 'It is attached as soon as the other node has let go',
+    remedies: ['Unmount it there: holdfast umount CLAIM', 'Or give this one up: kubectl delete'],
+  },
+  {
+    kinds: ['persistentvolume'],
+    sign: /snapshots/,
+    next: 'It goes as soon as they are gone',
+    remedies: ['Delete its snapshots: holdfast delete snapshot SNAPSHOT'],
+  },
+  {
+    kinds: ['persistentvolume'],
+    sign: /Retain/,
+    next: 'Nothing: it is kept until somebody decides',
+    remedies: [
+      'Give it to another claim: take spec.claimRef.uid out, and name it in the claim',
+      'Or give up the data: kubectl delete pv NAME, then holdfast delete volume HANDLE',
+    ],
+  },
+  {
+    kinds: ['snapshot'],
+    sign: /VolumeMissing/,
+    next: 'It is taken when there is such a volume',
+    remedies: ['See what exists: holdfast get volumes', 'Delete it: holdfast delete snapshot NAME'],
+  },
+  {
+    kinds: ['replica'],
+    sign: /StillMember|LastCopy/,
+    next: 'It goes when another copy is in sync, or with its volume',
+    remedies: ['If the data is given up, delete its claim: holdfast delete claim CLAIM'],
+  },
+  {
+    kinds: ['mount'],
     sign: /CapabilityMissing/,
     next: 'It is mounted when the machine allows it',
     remedies: ['holdfast doctor says what is missing and how to get it'],
@@ -85,6 +171,15 @@ const ADVICE: readonly Advice[] = [
     next: 'It is tried again with back-off',
     remedies: [
       'Where online growth is not allowed, unmount and mount again: holdfast umount, holdfast mount',
+    ],
+  },
+  {
+    kinds: ['nexus'],
+    sign: /BlocksDamaged/,
+    next: 'Nothing by itself: another copy is not there. Reads of other blocks go on',
+    remedies: [
+      'Take the files from a snapshot or backup, or write the range anew',
+      'Then look at all of it again: holdfast volume scrub CLAIM',
     ],
   },
   {
@@ -122,6 +217,39 @@ const ADVICE: readonly Advice[] = [
     sign: /EngineSilent/,
     next: 'Its node process starts the engine again within seconds; its replicas rejoin by themselves',
     remedies: ['See logs/NODE.node.log and logs/NODE.engine.log in the cluster directory'],
+  },
+  {
+    kinds: ['node'],
+    sign: /Terminating/,
+    next: 'It goes as soon as it has no pools',
+    remedies: ['Empty and delete them: holdfast drain node NAME, holdfast delete pool POOL'],
+  },
+  {
+    kinds: ['pool'],
+    sign: /Terminating/,
+    next: 'It goes as soon as it holds no replica',
+    remedies: ['Move them away: holdfast drain pool NAME', 'Or delete the claims that they are of'],
+  },
+  {
+    kinds: ['pool'],
+    sign: /StoreForeign/,
+    next: 'What lies there is left untouched; it is tried again with back-off',
+    remedies: ['Give the pool a directory of its own, or move the foreign one away'],
+  },
+  {
+    kinds: ['pool'],
+    sign: /NodeUnknown/,
+    next: 'It is opened when there is such a node',
+    remedies: ['See what exists: holdfast get nodes', 'Delete it: holdfast delete pool NAME'],
+  },
+  {
+    kinds: ['replica'],
+    sign: /store-corrupt/,
+    next: 'The others go on where they are a majority; a damaged copy is never read',
+    remedies: [
+      'With another copy: holdfast delete replica NAME, it is made anew from that',
+      'If it is the last one, see what can be read: holdfast store check DIRECTORY',
+    ],
   },
   {
     kinds: ['pool'],
@@ -162,6 +290,24 @@ const ADVICE: readonly Advice[] = [
     sign: /rebuild|joining/,
     next: 'It is being levelled and joins the in-sync set by itself',
     remedies: [],
+  },
+  {
+    kinds: ['member'],
+    sign: /much slower|did not answer in time/,
+    next: 'The volume goes on without it; it is levelled when it is as fast as the others',
+    remedies: [
+      'Look at its disk, and at what else uses it: holdfast where replica NAME',
+      'Move its copies away: holdfast drain pool POOL',
+    ],
+  },
+  {
+    kinds: ['persistentvolume'],
+    sign: /engine of node/,
+    next: 'It goes when the node is back',
+    remedies: [
+      'Bring the node back: holdfast get nodes',
+      'If it is gone for good, delete its pools and then the node',
+    ],
   },
   {
     kinds: ['member'],

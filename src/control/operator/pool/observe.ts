@@ -16,6 +16,8 @@ export interface PoolObservation {
   readonly orphans: OrphanPlan;
   /** Its StorageNode was deleted, or is to be: nobody will open the pool again. */
   readonly isNodeGone: boolean;
+  /** There is no StorageNode of the name. */
+  readonly isNodeUnknown: boolean;
 }
 
 export async function observePool(
@@ -37,6 +39,7 @@ export async function observePool(
     report,
     replicas: replicas.filter((replica) => replica.spec.poolName === name),
     orphans: await observeOrphans(context, pool, report),
+    isNodeUnknown: storageNode === undefined,
     isNodeGone: storageNode === undefined || isDeleting(storageNode),
   };
 }

@@ -35,10 +35,12 @@ export function planPool(seen: PoolObservation): Plan<PoolAction, DiskPoolStatus
   const actions: PoolAction[] = [];
   if (!hasFinalizer(pool, FINALIZER_REPLICAS)) actions.push({ type: 'add-finalizer' });
   if (node.engine === null) {
-    const message = `Node ${node.node}: ${silence(node)}`;
+    const said = seen.isNodeUnknown
+      ? { reason: 'NodeUnknown', message: `There is no node ${node.node}` }
+      : { reason: 'EngineSilent', message: `Node ${node.node}: ${silence(node)}` };
     return {
       actions,
-      conditions: [{ type: 'Ready', status: 'False', reason: 'EngineSilent', message }],
+      conditions: [{ type: 'Ready', status: 'False', ...said }],
       requeueAfterMs: 1_000,
     };
   }

@@ -1,5 +1,6 @@
 import type { ConditionDraft, ReplicaStatus } from '#api/kinds/mod.ts';
 import { parseQuantity } from '#api/kinds/mod.ts';
+import type { ReplicaReport } from '#api/mod.ts';
 import type { Plan } from '../reconcile.ts';
 import {
   ANNOTATION_INITIALISED,
@@ -82,7 +83,8 @@ function planReported(seen: ReplicaObservation, actions: ReplicaAction[]): Repli
   const { report, volume, replica } = seen;
   if (report === undefined) return { actions, conditions: [] };
   const conditions: ConditionDraft[] = [];
-  if (report.identity.volume !== replica.spec.volumeName) {
+  // Of files that cannot be read it is not known whose they are.
+  if (isForeign(report, replica.spec.volumeName)) {
     const message = `The files belong to volume ${report.identity.volume}. They are left untouched`;
     conditions.push(notReady('StoreForeign', message));
   } else if (report.error !== '' || report.state === null) {
@@ -113,6 +115,11 @@ function planReported(seen: ReplicaObservation, actions: ReplicaAction[]): Repli
     },
     requeueAfterMs: volume === undefined ? 1_000 : POLL_STEADY_MS,
   };
+}
+
+/** One whose header cannot be read says nothing of itself. */
+function isForeign({ identity }: ReplicaReport, volume: string): boolean {
+  return identity.volume !== '' && identity.volume !== volume;
 }
 
 /** In steps of a MiB, so that the object does not change with every write. */
@@ -158,6 +165,12 @@ function planDeletion(seen: ReplicaObservation): ReplicaPlan {
     return terminating(wait.reason, `Its data cannot be deleted yet: ${wait.message}`, 1_000);
   }
   const isMember = seen.members?.includes(replica.metadata.name) ?? true;
+  const others = seen.inSync.filter((name) => name !== replica.metadata.name);
+  if (!isWithVolume && isPlaced && seen.members !== null && others.length === 0) {
+    const message =
+      'It may be the last copy: no other replica of the volume is known to be in sync';
+    return terminating('LastCopy', message, POLL_MOVING_MS);
+  }
   if (!isWithVolume && (isPlaced || isMember)) {
     const message = isPlaced
       ? 'The volume still counts on this replica: it is let go when enough others are in sync'
@@ -168,7 +181,7 @@ function planDeletion(seen: ReplicaObservation): ReplicaPlan {
     const message = 'It may be the last copy: no replica of the volume is known to be in sync';
     return terminating('LastCopy', message, POLL_MOVING_MS);
   }
-  if (report !== undefined && report.identity.volume !== replica.spec.volumeName) {
+  if (report !== undefined && isForeign(report, replica.spec.volumeName)) {
     return { actions: [{ type: 'remove-finalizer' }], conditions: [] };
   }
   const actions: ReplicaAction[] = [];
