@@ -93,6 +93,13 @@ describe('holdfast', () => {
       const gone = await cli('delete', 'volumesnapshot', 'before', '--yes');
       assert.equal(gone.code, 0, gone.err);
       assert.deepEqual((await fleet.client.list('Snapshot')).items, []);
+      const source = 'spec: { source: { persistentVolumeClaimName: demo } }';
+      const kind = 'apiVersion: snapshot.storage.k8s.io/v1\nkind: VolumeSnapshot';
+      await apply(cli, fleet, `${kind}\nmetadata: { name: after }\n${source}\n`);
+      const waited = await cli('apply', '-f', 'a.yaml', '--wait');
+      assert.equal(waited.code, 0, waited.err);
+      const key = { namespace: 'default', name: 'after' };
+      assert.equal((await fleet.client.get('VolumeSnapshot', key)).status?.readyToUse, true);
       const bare = await cli(
         'volume',
         'snapshot',
@@ -103,7 +110,9 @@ describe('holdfast', () => {
         '2s',
       );
       assert.match(bare.err, /There is no VolumeSnapshotClass nowhere/);
-      const [waiting] = (await fleet.client.list('VolumeSnapshot')).items;
+      const waiting = (await fleet.client.list('VolumeSnapshot')).items.find(
+        ({ spec }) => spec.volumeSnapshotClassName === 'nowhere',
+      );
       const why = await cli('explain', 'volumesnapshot', waiting?.metadata.name ?? '');
       assert.match(why.out, /^[^\n]*There is no VolumeSnapshotClass nowhere/);
     });

@@ -14,7 +14,7 @@ import { waitFor } from './wait-for.ts';
 
 /** What is waited for. */
 export type Awaited =
-  | { readonly is: 'gone' | 'there' }
+  | { readonly is: 'gone' | 'there' | 'usable' }
   /** `orReason`: of its condition Ready, when no more can be waited for. */
   | { readonly is: 'phase'; readonly phase: string; readonly orReason?: string }
   | { readonly is: 'condition'; readonly type: string; readonly status: string };
@@ -39,6 +39,7 @@ export async function runWait(
   const met = {
     gone: 'deleted',
     there: 'created',
+    usable: 'condition met',
     phase: 'condition met',
     condition: 'condition met',
   };
@@ -104,6 +105,9 @@ export function readyState(kind: KindName): Awaited {
     case 'Snapshot':
     case 'Mount':
       return { is: 'condition', type: 'Ready', status: 'True' };
+    case 'VolumeSnapshot':
+    case 'VolumeSnapshotContent':
+      return { is: 'usable' };
     default:
       return { is: 'there' };
   }
@@ -134,6 +138,8 @@ type Stated = {
   readonly status?: {
     readonly phase?: string | undefined;
     readonly conditions?: readonly Condition[] | undefined;
+    readonly readyToUse?: boolean;
+    readonly error?: { readonly message: string } | undefined;
   };
 };
 
@@ -148,6 +154,8 @@ function isMet(object: AnyObject, awaited: Awaited): boolean {
       return false;
     case 'there':
       return true;
+    case 'usable':
+      return (object as Stated).status?.readyToUse === true;
     case 'phase':
       return (
         (object as Stated).status?.phase?.toLowerCase() === awaited.phase.toLowerCase() ||
@@ -163,7 +171,8 @@ function isMet(object: AnyObject, awaited: Awaited): boolean {
 
 /** How it is, for who waits. */
 function stateOf(object: AnyObject, awaited: Awaited): string {
-  const { phase } = (object as Stated).status ?? {};
+  const { phase, error } = (object as Stated).status ?? {};
+  if (awaited.is === 'usable') return error?.message ?? 'it is being taken';
   const type =
     awaited.is === 'condition' ? awaited.type : awaited.is === 'gone' ? 'Terminating' : 'Ready';
   const condition = conditionOf(object, type);

@@ -193,6 +193,15 @@ const TABLE: readonly [string, Partial<MountObservation>, string, string][] = [
     '',
     'InUse',
   ],
+  [
+    'others read it, here and elsewhere',
+    {
+      claim: claim('Bound', 'Bound', {}, ['ReadOnlyMany']),
+      others: [mount(EARLIER), mount(EARLIER, ON_2)],
+    },
+    'attach',
+    'Attaching',
+  ],
   ['it goes and nothing was mounted', { mount: mount(GOING) }, '', ''],
   ['it goes and its node works', { mount: mount({ ...GOING, ...HELD }) }, '', ''],
   [
