@@ -84,4 +84,4 @@ export {
   readVolumeSize,
   SIZE_STEP_BYTES,
 } from '../units.ts';
-export { formatTime, parseTime } from '../wall-time.ts';
+export { formatMicroTime, formatTime, parseTime } from '../wall-time.ts';
