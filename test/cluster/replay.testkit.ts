@@ -66,7 +66,7 @@ export class Replay {
       }
       watches = watches.filter((one) => one.exchange.watchEndsAfter !== index);
       if (exchange.goneFirst !== undefined) await this.#awaitGone(exchange, exchange.goneFirst);
-      const gone = goneBeforeWatch(exchange);
+      const gone = goneBeforeWatch(exchange) ?? goneBeforeGet(exchange, step.slice(0, index));
       if (gone !== undefined) await this.#awaitGone(exchange, gone);
       if (!isComparable(exchange.path)) continue;
       if (isWatch(exchange.path) && exchange.status === 200) watches.push(this.#begin(exchange));
@@ -248,6 +248,15 @@ function goneBeforeWatch({ path, answer }: RecordedExchange): string | undefined
   const first = answer[0] as JsonFields | undefined;
   if (name === undefined || first?.['type'] !== 'BOOKMARK') return undefined;
   return `${path.split('?')[0]}/${name}`;
+}
+
+/** What the same command had deleted, and the real server had lost before it was asked for. */
+function goneBeforeGet(
+  { method, path, status }: RecordedExchange,
+  before: readonly RecordedExchange[],
+): string | undefined {
+  const isDeleted = before.some((one) => one.method === 'DELETE' && one.path === path);
+  return method === 'GET' && status === 404 && isDeleted ? path : undefined;
 }
 
 /** Consecutive exchanges of the same commands. */
