@@ -117,7 +117,7 @@ export class Replay {
   }
 
   async #awaitGone(exchange: RecordedExchange, path: string): Promise<void> {
-    const request = { ...exchange, method: 'GET', path, body: '' };
+    const request = { ...exchange, method: 'GET', path, body: '', headers: {} };
     const untilMs = performance.now() + GONE_MS;
     for (;;) {
       const answer = await this.#handle(this.#requestOf(request, new AbortController().signal));
