@@ -96,8 +96,9 @@ function parrot(exchanges: readonly RecordedExchange[], spoil: (text: string) =>
       one.method === request.method && one.path.split('?')[0] === request.path;
     const at = rest.findIndex((one) => isOurs(one));
     const one = rest[at];
-    // It is asked whether something is gone.
-    if (one === undefined) return { status: 404, headers: {}, body: Buffer.from('{}') };
+    // The replay itself asks whether something is gone.
+    const isAsked = request.method === 'GET' && request.headers['accept'] === undefined;
+    if (one === undefined || isAsked) return { status: 404, headers: {}, body: Buffer.from('{}') };
     rest.splice(at, 1);
     const lines = isWatch(one.path) && Array.isArray(one.answer) ? one.answer : undefined;
     const text =

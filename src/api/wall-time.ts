@@ -26,9 +26,9 @@ export function formatTime(wallMs: number): string {
   return `${pad(year, 4)}-${pad(month)}-${pad(day)}T${time}Z`;
 }
 
-/** Milliseconds since 1970 of what `formatTime` wrote; NaN for anything else. */
+/** Milliseconds since 1970 of what was written here, finer or without fraction; else NaN. */
 export function parseTime(text: string): number {
-  const match = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{3}))?Z$/.exec(text);
+  const match = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{3})\d*)?Z$/.exec(text);
   if (match === null) return Number.NaN;
   const [year, month, day, hour, minute, second, milli] = match
     .slice(1)
@@ -48,4 +48,9 @@ export function parseTime(text: string): number {
     (second as number) * 1_000 +
     (Number.isNaN(milli) || milli === undefined ? 0 : milli)
   );
+}
+
+/** With microseconds, which Kubernetes demands of a MicroTime: `2026-01-01T00:00:00.000000Z`. */
+export function formatMicroTime(wallMs: number): string {
+  return formatTime(wallMs).replace(/Z$/, '000Z');
 }

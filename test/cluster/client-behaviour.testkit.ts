@@ -536,6 +536,28 @@ export const BEHAVIOUR: Readonly<Record<string, Case>> = {
     return [half.status, whole.status, grown.status, body.status, names, size, custom];
   },
 
+  'an event tells its time with microseconds, or is refused': async (place) => {
+    const { server, namespace } = place;
+    const seen: Json[] = [];
+    for (const fraction of ['', '.000', '.000000']) {
+      const body = {
+        apiVersion: 'events.k8s.io/v1',
+        kind: 'Event',
+        metadata: { name: `event${fraction}`, namespace },
+        type: 'Normal',
+        reason: 'Seen',
+        action: 'Look',
+        eventTime: `2026-01-01T00:00:00${fraction}Z`,
+        regarding: { kind: 'ConfigMap', name: 'one', namespace },
+        reportingController: 'holdfast.dev/test',
+        reportingInstance: 'test',
+      };
+      const path = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
+      seen.push(outcome(await server.call({ method: 'POST', path, body })));
+    }
+    return seen;
+  },
+
   'a namespace that is absent takes nothing': async (place) => {
     const path = '/api/v1/namespaces/nowhere/configmaps';
     const body = configMap('one', {});

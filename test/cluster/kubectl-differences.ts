@@ -127,7 +127,8 @@ export function describeDifferences(note: string): string {
     'kube-apiserver that holds our definitions and against `holdfast apiserver`, and what they print',
     'is compared, with exit codes, once uids, times and versions are masked. This is all that',
     'differs; `npm run test:cluster` fails when something else does, and when something here no',
-    'longer does.',
+    'longer does. What is masked may differ: times of creation and deletion have milliseconds here,',
+    'and whole seconds there.',
     '',
     ...parts,
   ].join('\n');

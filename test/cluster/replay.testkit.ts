@@ -33,6 +33,7 @@ export interface ReplayFinding {
 
 const EVENT_MS = 2_000;
 const GONE_MS = 5_000;
+const TURNS = 50;
 const PROTOBUF = 'application/vnd.kubernetes.protobuf';
 
 interface RunningWatch {
@@ -54,7 +55,11 @@ export class Replay {
   }
 
   async run(exchanges: readonly RecordedExchange[]): Promise<readonly ReplayFinding[]> {
-    for (const step of stepsOf(exchanges)) await this.#runStep(step);
+    for (const step of stepsOf(exchanges)) {
+      await this.#runStep(step);
+      // Starting the next kubectl took longer than a server needs to tidy up.
+      for (let turn = 0; turn < TURNS; turn += 1) await new Promise(setImmediate);
+    }
     return this.#findings;
   }
 
@@ -66,7 +71,7 @@ export class Replay {
       }
       watches = watches.filter((one) => one.exchange.watchEndsAfter !== index);
       if (exchange.goneFirst !== undefined) await this.#awaitGone(exchange, exchange.goneFirst);
-      const gone = goneBeforeWatch(exchange);
+      const gone = goneBeforeWatch(exchange) ?? goneBeforeGet(exchange, step.slice(0, index));
       if (gone !== undefined) await this.#awaitGone(exchange, gone);
       if (!isComparable(exchange.path)) continue;
       if (isWatch(exchange.path) && exchange.status === 200) watches.push(this.#begin(exchange));
@@ -117,7 +122,7 @@ export class Replay {
   }
 
   async #awaitGone(exchange: RecordedExchange, path: string): Promise<void> {
-    const request = { ...exchange, method: 'GET', path, body: '' };
+    const request = { ...exchange, method: 'GET', path, body: '', headers: {} };
     const untilMs = performance.now() + GONE_MS;
     for (;;) {
       const answer = await this.#handle(this.#requestOf(request, new AbortController().signal));
@@ -248,6 +253,15 @@ function goneBeforeWatch({ path, answer }: RecordedExchange): string | undefined
   const first = answer[0] as JsonFields | undefined;
   if (name === undefined || first?.['type'] !== 'BOOKMARK') return undefined;
   return `${path.split('?')[0]}/${name}`;
+}
+
+/** What the same command had deleted, and the real server had lost before it was asked for. */
+function goneBeforeGet(
+  { method, path, status }: RecordedExchange,
+  before: readonly RecordedExchange[],
+): string | undefined {
+  const isDeleted = before.some((one) => one.method === 'DELETE' && one.path === path);
+  return method === 'GET' && status === 404 && isDeleted ? path : undefined;
 }
 
 /** Consecutive exchanges of the same commands. */

@@ -85,4 +85,4 @@ export {
   SIZE_STEP_BYTES,
 } from '../units.ts';
 export { SHIPPED_CLASSES, SIMPLE_CLASS } from './shipped-classes.ts';
-export { formatTime, parseTime } from '../wall-time.ts';
+export { formatMicroTime, formatTime, parseTime } from '../wall-time.ts';

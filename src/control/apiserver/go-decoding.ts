@@ -31,6 +31,8 @@ function misfitOf(schema: Schema, value: unknown, place: Place): string | undefi
     return `json: cannot unmarshal ${what} into Go ${field} of type ${goTypeOf(schema)}`;
   }
   if (schema.format === 'byte') return misfitOfBytes(value as string);
+  const field = place.path.split('.').at(-1) ?? '';
+  if (MICRO_TIMES.has(field)) return misfitOfMicroTime(value as string);
   if (items !== undefined) return first(value as unknown[], (one) => misfitOf(items, one, place));
   if (type !== 'object') return undefined;
   return first(Object.entries(value), ([name, inner]) => {
@@ -91,6 +93,17 @@ function isQuantity(schema: Schema): boolean {
 function misfitOfQuantity(value: unknown): string | undefined {
   const quantity = parseQuantity(typeof value === 'string' ? value : JSON.stringify(value));
   return typeof quantity === 'string' ? quantity : undefined;
+}
+
+/** Fields of the type MicroTime, which has six digits after the second and no other number. */
+const MICRO_TIMES = new Set(['acquireTime', 'eventTime', 'lastObservedTime', 'renewTime']);
+const MICRO_TIME = '2006-01-02T15:04:05.000000Z07:00';
+
+function misfitOfMicroTime(text: string): string | undefined {
+  const [, fraction, zone] = /:\d\d(\.\d*)?(Z|[+-]\d\d:\d\d)$/.exec(text) ?? [];
+  if (zone === undefined || fraction?.length === 7) return undefined;
+  const rest = `${fraction ?? ''}${zone}`;
+  return `parsing time "${text}" as "${MICRO_TIME}": cannot parse "${rest}" as ".000000"`;
 }
 
 function misfitOfBytes(text: string): string | undefined {

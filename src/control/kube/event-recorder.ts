@@ -1,5 +1,5 @@
 import type { AnyObject } from '#api/kinds/mod.ts';
-import { formatTime } from '#api/kinds/mod.ts';
+import { formatMicroTime } from '#api/kinds/mod.ts';
 import { HoldfastError } from '#api/mod.ts';
 import type { Clock, Log, Rng } from '#host/mod.ts';
 import { formatHex } from '#lib/mod.ts';
@@ -61,7 +61,7 @@ export class EventRecorder {
         reason,
         note: note.slice(0, NOTE_CHARS_MAX),
         action: reason,
-        eventTime: formatTime(clock.wallMs()),
+        eventTime: formatMicroTime(clock.wallMs()),
         regarding: {
           kind: regarding.kind,
           name,

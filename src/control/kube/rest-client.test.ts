@@ -422,6 +422,16 @@ spec: { accessModes: [ReadWriteOnce], resources: { requests: { storage: 1Gi } } 
     await withCluster(async (cluster) => {
       const [object] = parseManifestObjects(parseManifest(CLAIM));
       assert.ok(object !== undefined);
+      await cluster.create('StorageClass', {
+        apiVersion: 'storage.k8s.io/v1',
+        kind: 'StorageClass',
+        metadata: {
+          name: 'grows',
+          annotations: { 'storageclass.kubernetes.io/is-default-class': 'true' },
+        },
+        provisioner: 'csi.holdfast.dev',
+        allowVolumeExpansion: true,
+      });
       assert.equal(await applyObject(cluster, object), 'created');
       const key = { namespace: 'default', name: 'demo' };
       await cluster.patch('PersistentVolumeClaim', key, { spec: { volumeName: 'pvc-1' } });

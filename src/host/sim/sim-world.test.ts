@@ -1,6 +1,7 @@
 import { test } from 'node:test';
 import { deepEqual, equal, notEqual, rejects, throws } from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { setTimeout as realPause } from 'node:timers/promises';
 import { hasCode } from '#api/mod.ts';
 import { decodeText, encodeText } from '#lib/mod.ts';
 import type { Conn } from '../mod.ts';
@@ -93,6 +94,22 @@ test('SimWorld runs registered programs and no others', async () => {
   await rejects(world.finish(host.exec.run(['hang'], { timeoutMs: 10 })), (error) =>
     hasCode(error, 'timed-out'),
   );
+});
+
+test('SimWorld stands still while something outside is under way', async () => {
+  const world = new SimWorld(12);
+  const host = world.addNode('a');
+  const order: string[] = [];
+  let isBusy = true;
+  world.awaitOutside(async () => {
+    if (!isBusy) return;
+    await realPause(20);
+    isBusy = false;
+    order.push('outside');
+  });
+  host.clock.after(1, () => order.push('inside'));
+  await world.run({ forMs: 10 });
+  deepEqual(order, ['outside', 'inside']);
 });
 
 test('SimWorld keeps the last log lines', () => {
