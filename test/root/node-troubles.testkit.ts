@@ -194,6 +194,19 @@ const twoOff: readonly Trouble[] = [
     heal: NOTHING,
   },
   {
+    symptom: 'claim Pending: the node that is left is cordoned',
+    subject: claim('last-node'),
+    link: 'claim',
+    cause: /node-1-pool on node-1: its node is cordoned \(unschedulable\)/,
+    remedy: /holdfast uncordon node/,
+    end: 'well',
+    plant: async (world) => {
+      await world.cluster.holdfast('cordon', 'node', 'node-1');
+      await world.makeClaim('last-node', 'one');
+    },
+    heal: async (world) => void (await world.cluster.holdfast('uncordon', 'node', 'node-1')),
+  },
+  {
     symptom: 'snapshot waits: its volume has no majority',
     subject: { kind: 'Snapshot', name: 'of-alone' },
     link: 'node',
