@@ -85,10 +85,7 @@ const oneOff: readonly Trouble[] = [
     remedy: /Add a node or a pool/,
     end: 'well',
     plant: async (world) => {
-      await world.until('node-3 is known to be off', async () => {
-        const { status } = await world.get('StorageNode', 'node-3');
-        return findCondition(status?.conditions, 'Ready')?.status === 'False';
-      });
+      await untilOff(world, 'node-3');
       await world.makeClaim('needs-three', 'three');
     },
     heal: NOTHING,
@@ -171,6 +168,14 @@ const oneOff: readonly Trouble[] = [
   },
 ];
 
+/** Before that it may be chosen for a copy. */
+async function untilOff(world: TroubleWorld, node: string): Promise<void> {
+  await world.until(`${node} is known to be off`, async () => {
+    const { status } = await world.get('StorageNode', node);
+    return findCondition(status?.conditions, 'Ready')?.status === 'False';
+  });
+}
+
 async function makeClone(world: TroubleWorld): Promise<void> {
   await world.makeClaim('clone', 'third', {
     dataSource: { apiGroup: 'holdfast.dev', kind: 'Snapshot', name: 'of-original' },
@@ -192,6 +197,20 @@ const twoOff: readonly Trouble[] = [
     },
     plant: NOTHING,
     heal: NOTHING,
+  },
+  {
+    symptom: 'claim Pending: the node that is left is cordoned',
+    subject: claim('last-node'),
+    link: 'claim',
+    cause: /node-1-pool on node-1: its node is cordoned \(unschedulable\)/,
+    remedy: /holdfast uncordon node/,
+    end: 'well',
+    plant: async (world) => {
+      for (const node of ['node-2', 'node-3']) await untilOff(world, node);
+      await world.cluster.holdfast('cordon', 'node', 'node-1');
+      await world.makeClaim('last-node', 'one');
+    },
+    heal: async (world) => void (await world.cluster.holdfast('uncordon', 'node', 'node-1')),
   },
   {
     symptom: 'snapshot waits: its volume has no majority',
