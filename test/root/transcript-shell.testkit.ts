@@ -54,7 +54,7 @@ export class TranscriptShell {
 
   /** In a terminal of its own, where it stays until the end; what it printed up to a line. */
   async keepTyped(command: string, until: string): Promise<string[]> {
-    const terminal = this.#spawn(`exec 2>&1; ${this.#meant(command)}`);
+    const terminal = this.#spawn(`exec 2>&1; exec ${this.#meant(command)}`);
     this.#terminals.push(terminal);
     let output = '';
     terminal.stdout?.on('data', (text: Buffer) => void (output += text.toString()));
@@ -66,7 +66,7 @@ export class TranscriptShell {
     return shown.slice(0, shown.findIndex((line) => line.includes(until)) + 1);
   }
 
-  /** Ctrl-C in every terminal; stops the cluster. Says what was left behind. */
+  /** Stops what runs in terminals, and the cluster. Says what was left behind. */
   async close(): Promise<void> {
     for (const terminal of this.#terminals) await this.#interrupt(terminal);
     this.#bash.stdin?.end();
@@ -96,11 +96,11 @@ export class TranscriptShell {
     });
   }
 
+  /** To the program alone: it hands the signal on, and a third one would end it without order. */
   async #interrupt(terminal: ChildProcess): Promise<void> {
-    if (terminal.exitCode !== null || terminal.pid === undefined) return;
-    const ended = new Promise((resolve) => terminal.once('exit', resolve));
-    process.kill(-terminal.pid, 'SIGINT');
-    await ended;
+    const hasEnded = (): boolean => terminal.exitCode !== null || terminal.signalCode !== null;
+    terminal.kill('SIGINT');
+    await waitFor('the end of what was stopped', END_MS_MAX, hasEnded);
   }
 
   #meant(text: string): string {
