@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import type { PersistentVolumeClaim, VolumeSnapshot, VolumeSnapshotClass } from '#api/kinds/mod.ts';
 import { findCondition } from '#api/kinds/mod.ts';
 import { PROVISIONER } from '#api/mod.ts';
+import { setFinalizer } from '#control/kube/mod.ts';
 import type { Scene } from './loops.testkit.ts';
 import { withLoops } from './loops.testkit.ts';
 import {
@@ -371,6 +372,38 @@ describe('VolumeSnapshots', () => {
         assert.equal(status?.error?.message, why);
         assert.equal(status.readyToUse, true);
       });
+    });
+  });
+
+  test('A content whose snapshot is not there keeps its data, and says so', async () => {
+    await withLoops(async (scene) => {
+      const { client, driver, host, until } = scene;
+      await prepare(scene);
+      await client.create('VolumeSnapshot', snapshot());
+      const name = (await taken(scene)).status?.boundVolumeSnapshotContentName ?? '';
+      // By force: nobody could see it go.
+      await client.patch('VolumeSnapshot', SNAP, { metadata: { finalizers: null } });
+      await client.delete('VolumeSnapshot', SNAP);
+      await until('it says so', async () => {
+        const { status } = await client.get('VolumeSnapshotContent', { name });
+        assert.match(status?.error?.message ?? '', /default\/before does not exist: .* is kept/);
+      });
+      await host.clock.sleep(10_000);
+      assert.equal(driver.snapshots.size, 1);
+      await client.delete('VolumeSnapshotContent', { name });
+      await gone(scene, 'VolumeSnapshotContent');
+      assert.equal(driver.snapshots.size, 0);
+    });
+  });
+
+  test('A claim that nobody takes a snapshot of any more goes, whatever was left on it', async () => {
+    await withLoops(async (scene) => {
+      const { client } = scene;
+      await prepare(scene);
+      const key = { namespace: NAMESPACE, name: 'demo' };
+      await setFinalizer(client, 'PersistentVolumeClaim', key, CLAIM_AS_SOURCE, true);
+      await client.delete('PersistentVolumeClaim', key);
+      await gone(scene, 'PersistentVolumeClaim', 'PersistentVolume');
     });
   });
 

@@ -76,10 +76,9 @@ async function perform(
   const key = { namespace, name };
   switch (action.type) {
     case 'add-finalizer':
-    case 'remove-finalizer': {
-      const isWanted = action.type === 'add-finalizer';
-      return setFinalizer(client, 'PersistentVolumeClaim', key, CLAIM_PROTECTION, isWanted);
-    }
+      return setFinalizer(client, 'PersistentVolumeClaim', key, CLAIM_PROTECTION, true);
+    case 'remove-finalizer':
+      return removeFinalizer(context, key, action.finalizer);
     case 'provision':
       return provision(context, seen, action);
     case 'take': {
@@ -101,6 +100,19 @@ async function perform(
     }
     case 'expand':
       return expand(context, seen, action);
+  }
+}
+
+/** With the last of them the claim is gone. */
+async function removeFinalizer(
+  { client }: EmbeddedContext,
+  key: { readonly namespace: string | undefined; readonly name: string },
+  finalizer: string,
+): Promise<void> {
+  try {
+    await setFinalizer(client, 'PersistentVolumeClaim', key, finalizer, false);
+  } catch (error) {
+    if (!hasCode(error, 'not-found')) throw error;
   }
 }
 

@@ -18,7 +18,7 @@ import type { ClaimSource } from './source.ts';
 
 export type ClaimAction =
   | { readonly type: 'add-finalizer' }
-  | { readonly type: 'remove-finalizer' }
+  | { readonly type: 'remove-finalizer'; readonly finalizer: string }
   /** CreateVolume, then the PersistentVolume. */
   | {
       readonly type: 'provision';
@@ -202,13 +202,17 @@ function readyOf(volume: Volume | undefined, name: string): ConditionDraft {
 }
 
 function planDeletion({ claim, mounts, snapshots }: ClaimObservation): ClaimPlan {
-  const isProtected = hasFinalizer(claim, CLAIM_PROTECTION);
   if (mounts.length === 0) {
-    const actions = isProtected ? [{ type: 'remove-finalizer' } as const] : [];
-    if (!hasFinalizer(claim, CLAIM_AS_SOURCE)) return { actions, conditions: [] };
+    const last = snapshots.length === 0 ? [CLAIM_PROTECTION, CLAIM_AS_SOURCE] : [CLAIM_PROTECTION];
+    const actions = last
+      .filter((finalizer) => hasFinalizer(claim, finalizer))
+      .map((finalizer) => ({ type: 'remove-finalizer', finalizer }) as const);
+    const isHeld = snapshots.length > 0 && hasFinalizer(claim, CLAIM_AS_SOURCE);
+    if (!isHeld) return { actions, conditions: [] };
     const message = `Snapshots of it are being taken: ${snapshots.join(', ')}`;
     return { actions, ...terminating('SnapshotPending', message) };
   }
+  if (!hasFinalizer(claim, CLAIM_PROTECTION)) return { actions: [], conditions: [] };
   const places = mounts.map(({ spec }) => `at ${spec.path} on ${spec.nodeName}`).join(', ');
   const { namespace, name } = claim.metadata;
   const message = `Mounted ${places}: unmount it first (holdfast umount ${namespace}/${name})`;

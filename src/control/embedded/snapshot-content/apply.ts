@@ -78,8 +78,6 @@ async function perform(
     case 'delete-data':
       await controller.DeleteSnapshot({ snapshotId: action.snapshotHandle });
       return;
-    case 'delete-object':
-      return ignoreAbsent(client.delete(kind, { name }));
   }
 }
 

@@ -18,8 +18,7 @@ export type ContentAction =
   | { readonly type: 'find'; readonly volumeHandle: string }
   | { readonly type: 'unmark-created' }
   | { readonly type: 'look-up'; readonly snapshotHandle: string }
-  | { readonly type: 'delete-data'; readonly snapshotHandle: string }
-  | { readonly type: 'delete-object' };
+  | { readonly type: 'delete-data'; readonly snapshotHandle: string };
 
 export interface ContentPlan {
   readonly actions: readonly ContentAction[];
@@ -27,30 +26,32 @@ export interface ContentPlan {
   readonly message: string;
 }
 
-/** What a content stands for goes when its VolumeSnapshot is gone and the policy says so. */
+/**
+ * What a content stands for goes with its VolumeSnapshot, which deletes the content. One without
+ * stays: objects that were copied or brought back may come in any order.
+ */
 export function planContent({ content, snapshot }: ContentObservation): ContentPlan {
   const { spec, status, metadata } = content;
   if (isDeleting(content)) return planDeletion({ content, snapshot });
   const { uid } = spec.volumeSnapshotRef;
   const isOrphan = uid !== undefined && uid !== '' && snapshot === undefined;
-  // Of a VolumeSnapshot that went while nobody looked; by its uid, so it is no other.
   if (isOrphan) {
-    const goes = spec.deletionPolicy === 'Delete';
-    return { actions: goes ? [{ type: 'delete-object' }] : [], message: '' };
+    const { namespace, name } = spec.volumeSnapshotRef;
+    const which = `VolumeSnapshot ${namespace}/${name}`;
+    const lost = `${which} does not exist: its data is kept until this is deleted`;
+    return { actions: [], message: spec.deletionPolicy === 'Delete' ? lost : '' };
   }
   const actions: ContentAction[] = [];
   if (!hasFinalizer(content, CONTENT_BOUND)) actions.push({ type: 'add-finalizer' });
   const isMarked = metadata.annotations?.[BEING_CREATED] !== undefined;
-  const { snapshotHandle, volumeHandle } = spec.source;
-  if (snapshotHandle !== undefined) {
-    if (status?.readyToUse !== true) actions.push({ type: 'look-up', snapshotHandle });
-    return { actions, message: '' };
-  }
+  const { snapshotHandle = status?.snapshotHandle, volumeHandle } = spec.source;
+  const isWell = status?.readyToUse === true && status.error === undefined;
   if (volumeHandle !== undefined && status?.readyToUse !== true) {
     if (!isMarked) actions.push({ type: 'mark-created' });
     actions.push({ type: 'take', volumeHandle }, { type: 'unmark-created' });
-  } else if (isMarked) {
-    actions.push({ type: 'unmark-created' });
+  } else {
+    if (isMarked) actions.push({ type: 'unmark-created' });
+    if (!isWell && snapshotHandle !== undefined) actions.push({ type: 'look-up', snapshotHandle });
   }
   return { actions, message: '' };
 }
