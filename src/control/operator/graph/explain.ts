@@ -449,9 +449,9 @@ function describe(
   status: Pick<CommonStatus, 'pendingAction'> | undefined,
 ): string {
   const pending = status?.pendingAction;
-  const doing =
-    pending === undefined || pending === null
-      ? ''
-      : ` (being tried: ${pending.action} ${pending.target})`;
+  const what =
+    pending === undefined || pending === null ? '' : `${pending.action} ${pending.target}`;
+  // One that failed is named by its condition, and tried again all the time.
+  const doing = condition.message.includes(what) ? '' : ` (being tried: ${what})`;
   return `${condition.reason}: ${condition.message}${doing}`;
 }
