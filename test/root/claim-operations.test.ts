@@ -47,7 +47,7 @@ const skip = whyNotHere(['mkfs.ext4', 'losetup']);
 
 type Spec = Partial<PersistentVolumeClaimSpec>;
 
-describe('Shipped classes', { skip, timeout: 120_000 }, () => {
+describe('Shipped classes', { skip, timeout: 300_000 }, () => {
   let cluster: RealCluster;
   let client: KubeClient;
   const startMs = performance.now();
