@@ -24,7 +24,7 @@ interface OpenWatch {
   readonly path: string;
   /** The version up to which it was told. */
   version: number;
-  /** `namespace/name` of what it was told of, with what: until the world has gone on. */
+  /** Names of what it was told is gone. */
   readonly gone: Set<string>;
 }
 
@@ -95,7 +95,7 @@ export class OutsideApi {
     );
   }
 
-  /** After a write, every open watch of that collection will be told of it. */
+  /** After a write, every watch of that collection will be told: also one that opens just now. */
   #expect(
     { method, path }: ApiCall,
     { body }: ApiAnswer,
@@ -104,22 +104,31 @@ export class OutsideApi {
     if (!(body instanceof Uint8Array)) return;
     const { kind, metadata = {} } = JSON.parse(decodeText(body)) as ObjectFields;
     const version = Number(metadata.resourceVersion ?? 0);
-    for (const [watch, was] of before) {
-      if (!isWithin(path, watch.path)) continue;
-      const isGone = method === 'DELETE' && (kind === 'Status' || version <= was);
-      const name = path.split('/').at(-1) ?? '';
-      this.#untold.push(() => !this.#watches.has(watch) || isToldOf(watch, version, isGone, name));
+    const isOf = (watch: OpenWatch): boolean => isWithin(path, watch.path);
+    this.#untold.push(() =>
+      [...this.#watches].every((watch) => !isOf(watch) || watch.version >= version),
+    );
+    if (method !== 'DELETE') return;
+    // An object that is gone tells an old version, or none.
+    const name = path.split('/').at(-1) ?? '';
+    for (const [watch, was] of before.filter(([one]) => isOf(one))) {
+      if (kind !== 'Status' && version > was) continue;
+      this.#untold.push(() => !this.#watches.has(watch) || watch.gone.has(name));
     }
   }
 
   async #watch(call: ApiCall): Promise<ApiAnswer> {
-    const answer = await this.#tracked(this.#send(call));
-    const { body } = answer;
-    if (body instanceof Uint8Array || answer.status !== 200) return answer;
-    const version = Number(call.query.get('resourceVersion') ?? 0);
-    const watch: OpenWatch = { path: call.path, version, gone: new Set() };
-    this.#watches.add(watch);
-    return { ...answer, body: this.#follow(watch, body) };
+    return this.#tracked(
+      (async () => {
+        const answer = await this.#send(call);
+        const { body } = answer;
+        if (body instanceof Uint8Array || answer.status !== 200) return answer;
+        const version = Number(call.query.get('resourceVersion') ?? 0);
+        const watch: OpenWatch = { path: call.path, version, gone: new Set() };
+        this.#watches.add(watch);
+        return { ...answer, body: this.#follow(watch, body) };
+      })(),
+    );
   }
 
   async *#follow(watch: OpenWatch, body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -170,10 +179,6 @@ function note(watch: OpenWatch, line: string): void {
   watch.version = Math.max(watch.version, Number(resourceVersion));
   if (type === 'DELETED') watch.gone.add(name);
   else watch.gone.delete(name);
-}
-
-function isToldOf(watch: OpenWatch, version: number, isGone: boolean, name: string): boolean {
-  return isGone ? watch.gone.has(name) : watch.version >= version;
 }
 
 /** Whether an object, or its status, is of a collection: those of a namespace are of the whole. */
