@@ -104,10 +104,11 @@ class Machines {
     index: number,
     { replica, pool }: ReplicaPlace,
     founders: readonly ReplicaId[] | null,
+    volume = VOLUME,
   ): Promise<void> {
     const identity = {
       cluster: CLUSTER,
-      volume: VOLUME,
+      volume,
       replica,
       pool,
       shard: 0,
@@ -282,5 +283,32 @@ test('Engine says since when a member is as it is, as people count time', async 
     for (const { sinceMs } of status.members) {
       assert.ok(Math.abs(host.clock.wallMs() - sinceMs) < 60_000, `${sinceMs}`);
     }
+  });
+});
+
+test('Engine tells of one volume alone, pools included, when it is asked for that', async () => {
+  await withMachines(async (machines) => {
+    const { first, places } = machines;
+    const other = parseId<VolumeId>('volume', 'vol-2');
+    const [place] = places as [ReplicaPlace];
+    const replica = parseId<ReplicaId>('replica', 'r-other');
+    await machines.create(0, { ...place, replica }, [replica], other);
+    const told = async (volume: VolumeId) => {
+      const { pools, attachments } = await first.handlers['engine.describeVolume']({ volume });
+      return {
+        pools: pools.map(({ pool }) => pool),
+        replicas: pools.flatMap((pool) => pool.replicas.map(({ identity }) => identity.replica)),
+        attachments: attachments.map((report) => report.volume),
+      };
+    };
+    const pools = [place.pool];
+    assert.deepEqual(await told(VOLUME), {
+      pools,
+      replicas: [place.replica],
+      attachments: [VOLUME],
+    });
+    assert.deepEqual(await told(other), { pools, replicas: [replica], attachments: [] });
+    const all = await first.handlers['engine.describe']({});
+    assert.equal(all.pools[0]?.replicas.length, 2);
   });
 });
