@@ -3,9 +3,7 @@ import type { StorageClass } from '#api/kinds/mod.ts';
 import { API_VERSION } from '#api/kinds/mod.ts';
 import { join } from 'node:path';
 import type { Trouble } from './trouble.testkit.ts';
-import type { Subject, TroubleWorld } from './trouble-world.testkit.ts';
-
-const DEFAULT_CLASS = 'storageclass.kubernetes.io/is-default-class';
+import { DEFAULT_CLASS, type Subject, type TroubleWorld } from './trouble-world.testkit.ts';
 
 function claim(name: string): Subject {
   return { kind: 'PersistentVolumeClaim', name };
@@ -48,7 +46,10 @@ const classes: readonly Trouble[] = [
     cause: /It names no storage class and none is the default one/,
     remedy: /holdfast get classes/,
     end: 'well',
-    plant: (world) => world.makeClaim('no-default', undefined),
+    plant: async (world) => {
+      await world.setDefault('holdfast-simple', false);
+      await world.makeClaim('no-default', undefined);
+    },
     heal: async (world) => {
       const metadata = { name: 'usual', annotations: { [DEFAULT_CLASS]: 'true' } };
       await world.makeClass('usual', { replicas: '1' }, { metadata });
@@ -123,7 +124,7 @@ const sources: readonly Trouble[] = [
     symptom: 'claim Pending: it is smaller than its source',
     subject: claim('small-twin'),
     link: 'claim',
-    cause: /Volume is smaller than its source .*Ask for \d+ bytes or more/,
+    cause: /large has 32Mi: ask for that or more/,
     remedy: /at least the size of the source/,
     end: 'gone',
     prepare: (world) => world.makeBound('large', 'one'),

@@ -162,7 +162,7 @@ const oneOff: readonly Trouble[] = [
     cause: /The process of node-2 does not answer: it mounts when it does/,
     remedy: /holdfast get nodes/,
     end: 'well',
-    prepare: (world) => world.makeBound('unheard', 'one'),
+    prepare: (world) => world.makeBound('unheard', 'first'),
     plant: (world) => world.makeMount('unheard', { nodeName: 'node-2' }),
     heal: NOTHING,
   },

@@ -27,6 +27,9 @@ const STEP_MS = 60_000;
 const LOOK_MS = 150;
 /** Of the pools that the cluster makes itself; troubles with pools of their own use other tags. */
 const MAIN = 'main';
+/** The pool of the node that is never off. */
+const FIRST = 'first';
+export const DEFAULT_CLASS = 'storageclass.kubernetes.io/is-default-class';
 
 export interface Subject {
   readonly kind: KindName;
@@ -57,10 +60,12 @@ export class TroubleWorld {
     const scratch = await mkdtemp(join(tmpdir(), 'hf-troubles-'));
     const world = new TroubleWorld(await RealCluster.start('troubles'), scratch);
     for (const node of NODES) {
-      await world.client.patch('DiskPool', { name: `${node}-pool` }, { spec: { tags: [MAIN] } });
+      const tags = node === NODES[0] ? [MAIN, FIRST] : [MAIN];
+      await world.client.patch('DiskPool', { name: `${node}-pool` }, { spec: { tags } });
     }
     await world.makeClass('one', { replicas: '1' });
     await world.makeClass('three', { replicas: '3' });
+    await world.makeClass('first', { replicas: '1', poolSelector: FIRST });
     return world;
   }
 
@@ -130,6 +135,12 @@ export class TroubleWorld {
   }
 
   // --- objects -----------------------------------------------------------------------------------
+
+  /** Only one class can be the default one. */
+  async setDefault(name: string, isDefault: boolean): Promise<void> {
+    const annotations = { [DEFAULT_CLASS]: String(isDefault) };
+    await this.client.patch('StorageClass', { name }, { metadata: { annotations } });
+  }
 
   async makeClass(
     name: string,

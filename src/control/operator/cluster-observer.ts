@@ -96,6 +96,12 @@ export class ClusterObserver {
     return asking;
   }
 
+  /** How old a view may be that is asked for with `maxAgeMs`: after so long it has all news. */
+  oldestMs(node: string, maxAgeMs: number): number {
+    const entry = this.#entries.get(node);
+    return entry === undefined ? maxAgeMs : oldestOf(entry, maxAgeMs);
+  }
+
   async views(nodes: readonly string[], maxAgeMs: number): Promise<ReadonlyMap<string, NodeView>> {
     const distinct = [...new Set(nodes)];
     const views = await Promise.all(distinct.map((node) => this.view(node, maxAgeMs)));

@@ -15,6 +15,7 @@ import { ClusterObserver } from './cluster-observer.ts';
 import type { NodeAccess, NodeView } from './cluster-observer.ts';
 import { reconcileNode } from './node/apply.ts';
 import { reconcilePool } from './pool/apply.ts';
+import { POOL_AGE_MS } from './pool/observe.ts';
 import { MOVING_REASONS } from './reconcile.ts';
 import type { OperatorContext } from './reconcile.ts';
 import { reconcileReplica } from './replica/apply.ts';
@@ -45,9 +46,6 @@ const RECONCILERS: Readonly<
   pool: reconcilePool,
   node: reconcileNode,
 };
-
-/** A pool is looked at for what its replicas do, and every look asks the whole node. */
-const POOL_MS = 1_000;
 
 export class Operator {
   readonly context: OperatorContext;
@@ -307,9 +305,10 @@ export class Operator {
     const news =
       volume === undefined ? this.#digest.note(view) : this.#digest.noteVolume(view, volume);
     if (!news.node && news.volumes.length === 0) return;
+    // Its figures change with every replica.
+    const afterMs = this.context.observer.oldestMs(view.node, POOL_AGE_MS);
     for (const pool of this.#informers.pools.all()) {
-      // Its figures change with every replica.
-      if (pool.spec.nodeName === view.node) this.#queues.pool.addAfter(pool.metadata.name, POOL_MS);
+      if (pool.spec.nodeName === view.node) this.#queues.pool.addAfter(pool.metadata.name, afterMs);
     }
     const changed = new Set(news.volumes);
     for (const replica of this.#informers.replicas.all()) {

@@ -287,18 +287,18 @@ const ADVICE: readonly Advice[] = [
   },
   {
     kinds: ['member'],
-    sign: /rebuild|joining/,
-    next: 'It is being levelled and joins the in-sync set by itself',
-    remedies: [],
-  },
-  {
-    kinds: ['member'],
     sign: /much slower|did not answer in time/,
     next: 'The volume goes on without it; it is levelled when it is as fast as the others',
     remedies: [
       'Look at its disk, and at what else uses it: holdfast where replica NAME',
       'Move its copies away: holdfast drain pool POOL',
     ],
+  },
+  {
+    kinds: ['member'],
+    sign: /rebuild|joining/,
+    next: 'It is being levelled and joins the in-sync set by itself',
+    remedies: [],
   },
   {
     kinds: ['persistentvolume'],

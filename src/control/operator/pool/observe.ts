@@ -7,6 +7,9 @@ import type { OrphanPlan } from './orphans.ts';
 import { findObject, isDeleting } from '../reconcile.ts';
 import type { OperatorContext } from '../reconcile.ts';
 
+/** A pool is looked at so long after its replicas have changed: each look asks the whole node. */
+export const POOL_AGE_MS = 200;
+
 export interface PoolObservation {
   readonly pool: DiskPool;
   readonly node: NodeView;
@@ -26,7 +29,7 @@ export async function observePool(
 ): Promise<PoolObservation | undefined> {
   const pool = await findObject(context, 'DiskPool', { name });
   if (pool === undefined) return undefined;
-  const node = await context.observer.view(pool.spec.nodeName, 1_000);
+  const node = await context.observer.view(pool.spec.nodeName, POOL_AGE_MS);
   // A pool goes only when its replicas have: that is decided on what is so now.
   const replicas = isDeleting(pool)
     ? (await context.client.list('Replica')).items
